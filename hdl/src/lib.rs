@@ -1,1 +1,3 @@
-//! TODO
+//! The engine's hardware, described in RustHDL, and the back end that prints it as Verilog.
+
+pub mod stream;
