@@ -31,6 +31,8 @@ counters! {
     MAC_TX_FRAMES "mac_tx_frames" "Frames sent.";
     MAC_TX_BYTES "mac_tx_bytes" "Bytes of those, with padding, without FCS.";
     MAC_TX_UNDERRUN "mac_tx_underrun" "Frames cut off because their bytes did not come in time.";
+    MAC_TX_ABORTED "mac_tx_aborted" "Frames spoilt on the wire because their source gave them up.";
+    MAC_TX_LINK_DOWN "mac_tx_link_down" "Frames thrown away while the link had a fault.";
     RX_BUFFER_FULL "rx_buffer_full" "Frames dropped: no room in the receive buffer.";
     RX_BAD_IPV4_HEADER "rx_bad_ipv4_header" "Dropped: IPv4 header or total length impossible.";
     RX_BAD_IPV4_CHECKSUM "rx_bad_ipv4_checksum" "Dropped: IPv4 header checksum wrong.";
