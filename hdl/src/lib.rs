@@ -1,3 +1,4 @@
 //! The engine's hardware, described in RustHDL, and the back end that prints it as Verilog.
 
 pub mod stream;
+pub mod types;

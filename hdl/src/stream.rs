@@ -16,10 +16,7 @@
 //! Connect a port of a parent to one of its child with `StreamRx::<64, 8>::link(&mut self.s, &mut
 //! self.child.s)`, and two children with `StreamTx::<64, 8>::join(&mut self.a.m, &mut self.b.s)`.
 
-#![allow(
-    missing_docs,
-    reason = "`join`, which the derive writes, has no comment"
-)]
+#![allow(missing_docs, reason = "`join`, which the derive writes, has no comment")]
 
 use rust_hdl::prelude::*;
 
