@@ -200,6 +200,19 @@ pub struct FetchJob {
     pub checksum_offset: Bits<16>,
 }
 
+/// An order to the read engine: bytes of host memory, as a stream. Done strictly in order, one frame of the stream each.
+#[derive(Copy, Clone, Debug, PartialEq, Default, LogicStruct)]
+pub struct ReadJob {
+    /// Bus address of the ring, aligned to its size; without a ring, of the first byte (any alignment).
+    pub base: Bits<64>,
+    /// log2 of the ring's bytes, 12 to 30; 0: no ring, `position` does not count.
+    pub log2: Bits<5>,
+    /// The first byte is at `base + position mod 2^log2`; behind the ring's end the read goes on at its start.
+    pub position: Bits<32>,
+    /// Bytes. 0 is legal and gives nothing, not even a beat with `last`.
+    pub length: Bits<LENGTH_BITS>,
+}
+
 /// "The payload is here: make the header", or "everything of this flow has been sealed".
 #[derive(Copy, Clone, Debug, PartialEq, Default, LogicStruct)]
 pub struct SealRequest {
