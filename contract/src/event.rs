@@ -100,12 +100,12 @@ pub struct Event(pub [u32; WORDS]);
 impl Event {
     /// A field's value.
     pub fn get(&self, field: Field) -> u32 {
-        ((u64::from(self.0[field.word]) >> field.low) & ((1u64 << field.width) - 1)) as u32
+        (self.0[field.word] >> field.low) & (u32::MAX >> (32 - field.width))
     }
     /// Sets a field; bits that do not fit are cut off.
     #[must_use]
     pub fn with(mut self, field: Field, value: u32) -> Event {
-        let mask = (((1u64 << field.width) - 1) << field.low) as u32;
+        let mask = u32::MAX >> (32 - field.width) << field.low;
         self.0[field.word] = self.0[field.word] & !mask | (value << field.low) & mask;
         self
     }

@@ -29,7 +29,7 @@ pub struct Field {
 impl Field {
     /// The field's bits, in place.
     pub const fn mask(&self) -> u32 {
-        (((1u64 << self.width) - 1) as u32) << self.low
+        u32::MAX >> (32 - self.width) << self.low
     }
     /// The field's value out of a register's.
     pub const fn get(&self, register: u32) -> u32 {
@@ -155,5 +155,9 @@ const fn check(table: &[Register]) {
         i += 1;
     }
 }
-const _: () = assert!(CONTEXTS >= COUNTERS + 8 * crate::counter::COUNTERS.len() as u32);
-const _: () = assert!(DOORBELLS >= CONTEXTS + PAGE * crate::CONTEXTS as u32 && BAR_SIZE >= DOORBELLS + PAGE * crate::CONTEXTS as u32);
+const _: () = {
+    let (contexts, counters) = (crate::CONTEXTS, crate::counter::COUNTERS.len());
+    assert!(CONTEXTS as usize >= COUNTERS as usize + 8 * counters, "the counters' page runs into the contexts'");
+    assert!(DOORBELLS as usize >= CONTEXTS as usize + PAGE as usize * contexts, "the contexts' pages run into the doorbells'");
+    assert!(BAR_SIZE as usize >= DOORBELLS as usize + PAGE as usize * contexts, "the doorbells' pages run out of the BAR");
+};

@@ -1,1 +1,29 @@
-//! TODO
+//! User-space driver of the TCP offload engine.
+//!
+//! ```text
+//!  host-lib                       submit(Command)  poll() -> NicEvent   send_frame(bytes)
+//!  ------------------------------------------------------------------------------------
+//!  nic       opens, checks and resets the device; owns the rings; checks what it writes
+//!  ring      submission, event and raw ring: indices, phase, doorbells
+//!  memory    DMA memory in memfds, by volatile and atomic access; IOVA allocator
+//!  bus       one trait: registers, DMA mappings, interrupts, time
+//!  ------------------------------------------------------------------------------------
+//!  vfio (kernel VFIO)                                       sim (in process, elsewhere)
+//! ```
+//!
+//! [`Nic`] is the same line for line whatever [`Bus`] is below it. It trusts the device with nothing: every index, length, flow number and
+//! kind that it writes is checked, and every wait has a deadline.
+
+pub mod bus;
+pub mod iova;
+pub mod memory;
+pub mod nic;
+pub mod ring;
+pub mod time;
+pub mod vfio;
+
+pub use bus::{Bus, BusError, Waker};
+pub use iova::Iova;
+pub use memory::{Memory, Region};
+pub use nic::{FlowReport, Nic, NicConfig, NicError, NicEvent, RawFrame};
+pub use time::Nanoseconds;

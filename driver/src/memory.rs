@@ -1,0 +1,244 @@
+//! Memory that a device reads and writes while we do.
+//!
+//! It is never seen as `&[u8]`: the compiler may assume that nobody changes what lies behind a reference. All access is by atomics of the
+//! width asked for, so a race with the device gives old or new bytes, never undefined behaviour.
+
+use crate::iova::IovaAllocator;
+use crate::{Bus, BusError, Iova};
+use memmap2::{MmapOptions, MmapRaw};
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Pages are this long; sizes are rounded up to it.
+pub const PAGE: usize = 4096;
+
+/// Zeroed memory in a memfd of its own, so that it can be pinned by the kernel or shared with another process. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Memory(Arc<Mapped>);
+
+#[derive(Debug)]
+struct Mapped {
+    file: File,
+    map: MmapRaw,
+}
+
+impl Memory {
+    /// At least `bytes` of zeroed memory.
+    ///
+    /// # Errors
+    /// The system has none, or does not allow it.
+    pub fn new(bytes: usize) -> Result<Memory, BusError> {
+        let system = |what: &str| {
+            let what = format!("{what} of {bytes} bytes of DMA memory");
+            move |source: std::io::Error| BusError::System { what, source }
+        };
+        let bytes = bytes.max(1).next_multiple_of(PAGE);
+        let fd = rustix::fs::memfd_create("toe-dma", rustix::fs::MemfdFlags::CLOEXEC).map_err(|e| system("memfd_create")(e.into()))?;
+        let file = File::from(fd);
+        file.set_len(bytes as u64).map_err(system("allocation"))?;
+        let map = MmapOptions::new().len(bytes).map_raw(&file).map_err(system("mmap"))?;
+        Ok(Memory(Arc::new(Mapped { file, map })))
+    }
+
+    /// Bytes of it.
+    pub fn len(&self) -> usize {
+        self.0.map.len()
+    }
+    /// Never: there is at least a page.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// The memfd behind it.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.0.file.as_fd()
+    }
+    /// First byte, for mapping it elsewhere. Valid as long as a clone of this exists.
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.0.map.as_mut_ptr()
+    }
+
+    fn check(&self, offset: usize, bytes: usize) {
+        assert!(offset.checked_add(bytes).is_some_and(|end| end <= self.len()), "access to bytes {offset}..+{bytes} of {} bytes of DMA memory", self.len());
+    }
+    fn byte(&self, offset: usize) -> &AtomicU8 {
+        self.check(offset, 1);
+        // SAFETY: inside the mapping, which lives as long as `self`; atomics are shared with anybody.
+        unsafe { AtomicU8::from_ptr(self.as_ptr().add(offset)) }
+    }
+    fn word32(&self, offset: usize) -> &AtomicU32 {
+        self.check(offset, 4);
+        assert!(offset.is_multiple_of(4), "32-bit access to DMA memory at unaligned offset {offset}");
+        // SAFETY: inside the mapping and aligned: mappings begin at a page.
+        unsafe { AtomicU32::from_ptr(self.as_ptr().add(offset).cast()) }
+    }
+    fn word64(&self, offset: usize) -> &AtomicU64 {
+        self.check(offset, 8);
+        assert!(offset.is_multiple_of(8), "64-bit access to DMA memory at unaligned offset {offset}");
+        // SAFETY: inside the mapping and aligned: mappings begin at a page.
+        unsafe { AtomicU64::from_ptr(self.as_ptr().add(offset).cast()) }
+    }
+
+    /// Reads 32 bits; what the device wrote before them is seen by later reads (acquire).
+    ///
+    /// # Panics
+    /// Outside the memory or unaligned.
+    pub fn load32(&self, offset: usize) -> u32 {
+        u32::from_le(self.word32(offset).load(Ordering::Acquire))
+    }
+    /// Writes 32 bits, after all earlier writes (release).
+    ///
+    /// # Panics
+    /// Outside the memory or unaligned.
+    pub fn store32(&self, offset: usize, value: u32) {
+        self.word32(offset).store(value.to_le(), Ordering::Release);
+    }
+    /// Writes 64 bits, after all earlier writes (release).
+    ///
+    /// # Panics
+    /// Outside the memory or unaligned.
+    pub fn store64(&self, offset: usize, value: u64) {
+        self.word64(offset).store(value.to_le(), Ordering::Release);
+    }
+    /// Reads 64 bits (acquire).
+    ///
+    /// # Panics
+    /// Outside the memory or unaligned.
+    pub fn load64(&self, offset: usize) -> u64 {
+        u64::from_le(self.word64(offset).load(Ordering::Acquire))
+    }
+
+    /// Copies bytes out of it.
+    ///
+    /// # Panics
+    /// Outside the memory.
+    pub fn copy_out(&self, offset: usize, to: &mut [u8]) {
+        self.check(offset, to.len());
+        let head = (offset.next_multiple_of(8) - offset).min(to.len());
+        let (first, rest) = to.split_at_mut(head);
+        for (k, b) in first.iter_mut().enumerate() {
+            *b = self.byte(offset + k).load(Ordering::Relaxed);
+        }
+        let mut at = offset + head;
+        let mut words = rest.chunks_exact_mut(8);
+        for w in &mut words {
+            w.copy_from_slice(&self.word64(at).load(Ordering::Relaxed).to_ne_bytes());
+            at += 8;
+        }
+        for (k, b) in words.into_remainder().iter_mut().enumerate() {
+            *b = self.byte(at + k).load(Ordering::Relaxed);
+        }
+    }
+    /// Copies bytes into it, in ascending order.
+    ///
+    /// # Panics
+    /// Outside the memory.
+    pub fn copy_in(&self, offset: usize, from: &[u8]) {
+        self.check(offset, from.len());
+        let head = (offset.next_multiple_of(8) - offset).min(from.len());
+        let (first, rest) = from.split_at(head);
+        for (k, b) in first.iter().enumerate() {
+            self.byte(offset + k).store(*b, Ordering::Relaxed);
+        }
+        let mut at = offset + head;
+        let mut words = rest.chunks_exact(8);
+        for w in &mut words {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(w);
+            self.word64(at).store(u64::from_ne_bytes(bytes), Ordering::Relaxed);
+            at += 8;
+        }
+        for (k, b) in words.remainder().iter().enumerate() {
+            self.byte(at + k).store(*b, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Makes [`Region`]s on one bus, and knows how much is out.
+#[derive(Clone)]
+pub struct DmaAllocator {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    bus: Arc<dyn Bus>,
+    iovas: Mutex<(IovaAllocator, u64)>,
+}
+
+impl DmaAllocator {
+    /// An allocator over all addresses that the bus allows.
+    pub fn new(bus: Arc<dyn Bus>) -> Self {
+        let iovas = Mutex::new((IovaAllocator::new(&bus.iova_ranges()), 0));
+        DmaAllocator { shared: Arc::new(Shared { bus, iovas }) }
+    }
+
+    /// Zeroed memory, mapped for the device at an address that is a multiple of its own size rounded up to a power of two.
+    ///
+    /// # Errors
+    /// No memory, no addresses, or the bus refuses the mapping.
+    pub fn allocate(&self, bytes: usize) -> Result<Region, BusError> {
+        let memory = Memory::new(bytes)?;
+        let size = memory.len() as u64;
+        let iova = {
+            let mut iovas = self.shared.iovas.lock().unwrap_or_else(PoisonError::into_inner);
+            let found = iovas.0.take(size, size.next_power_of_two());
+            iovas.1 += if found.is_some() { size } else { 0 };
+            found.ok_or_else(|| BusError::Mapping { iova: Iova(0), bytes: memory.len(), why: "no bus addresses left".into() })?
+        };
+        match self.shared.bus.map(&memory, iova) {
+            Ok(()) => Ok(Region { memory, iova, shared: self.shared.clone() }),
+            Err(e) => {
+                self.shared.release(iova, size);
+                Err(e)
+            }
+        }
+    }
+
+    /// Bytes mapped for the device now.
+    pub fn mapped(&self) -> u64 {
+        self.shared.iovas.lock().unwrap_or_else(PoisonError::into_inner).1
+    }
+}
+
+impl Shared {
+    fn release(&self, iova: Iova, bytes: u64) {
+        let mut iovas = self.iovas.lock().unwrap_or_else(PoisonError::into_inner);
+        iovas.0.give_back(iova, bytes);
+        iovas.1 -= bytes;
+    }
+}
+
+/// Memory that the device reaches. Unmapped when dropped.
+pub struct Region {
+    memory: Memory,
+    iova: Iova,
+    shared: Arc<Shared>,
+}
+
+impl Region {
+    /// Its bus address.
+    pub fn iova(&self) -> Iova {
+        self.iova
+    }
+    /// The memory.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // An address that could not be unmapped is not given out again: the device may still reach it.
+        match self.shared.bus.unmap(self.iova, self.memory.len()) {
+            Ok(()) => self.shared.release(self.iova, self.memory.len() as u64),
+            Err(error) => tracing::warn!(%error, "DMA memory stays mapped"),
+        }
+    }
+}
+
+impl core::fmt::Debug for Region {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Region({} bytes at {})", self.memory.len(), self.iova)
+    }
+}

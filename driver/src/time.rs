@@ -1,0 +1,58 @@
+//! Time as every part of the host and of the simulator counts it.
+
+use core::ops::{Add, AddAssign, Sub};
+use core::time::Duration;
+
+/// A point in time or a distance, in nanoseconds since the bus was opened (or since simulated time began). Arithmetic saturates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Nanoseconds(pub u64);
+
+impl Nanoseconds {
+    /// Longer than any run.
+    pub const FOREVER: Nanoseconds = Nanoseconds(u64::MAX);
+
+    /// So many microseconds.
+    pub const fn from_micros(n: u64) -> Self {
+        Nanoseconds(n.saturating_mul(1_000))
+    }
+    /// So many milliseconds.
+    pub const fn from_millis(n: u64) -> Self {
+        Nanoseconds(n.saturating_mul(1_000_000))
+    }
+    /// So many seconds.
+    pub const fn from_secs(n: u64) -> Self {
+        Nanoseconds(n.saturating_mul(1_000_000_000))
+    }
+    /// As the standard library's type.
+    pub const fn duration(self) -> Duration {
+        Duration::from_nanos(self.0)
+    }
+}
+
+impl From<Duration> for Nanoseconds {
+    fn from(d: Duration) -> Self {
+        Nanoseconds(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+impl Add for Nanoseconds {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Nanoseconds(self.0.saturating_add(other.0))
+    }
+}
+impl AddAssign for Nanoseconds {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+impl Sub for Nanoseconds {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Nanoseconds(self.0.saturating_sub(other.0))
+    }
+}
+impl core::fmt::Display for Nanoseconds {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}.{:06} s", self.0 / 1_000_000_000, self.0 / 1_000 % 1_000_000)
+    }
+}
