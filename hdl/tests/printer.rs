@@ -1,0 +1,144 @@
+//! What the printer makes: names, sharing, structs, links.
+
+mod common;
+
+use common::{dut, random};
+use rand::RngCore;
+use rust_hdl::prelude::*;
+use toe_hdl::stream::{StreamRx, StreamTx};
+use toe_hdl::verilog::print;
+
+#[derive(LogicBlock, Default)]
+struct Counter<const W: usize> {
+    clock: Signal<In, Clock>,
+    reset: Signal<In, Bit>,
+    step: Signal<In, Bits<W>>,
+    count: Signal<Out, Bits<W>>,
+    total: DFF<Bits<W>>,
+}
+
+impl<const W: usize> Logic for Counter<W> {
+    #[hdl_gen]
+    fn update(&mut self) {
+        dff_setup!(self, clock, total);
+        self.count.next = self.total.q.val();
+        self.total.d.next = self.total.q.val() + self.step.val();
+        if self.reset.val() {
+            self.total.d.next = 0.into();
+        }
+    }
+}
+
+#[derive(LogicBlock, Default)]
+struct Three {
+    clock: Signal<In, Clock>,
+    reset: Signal<In, Bit>,
+    a: Signal<In, Bits<8>>,
+    b: Signal<In, Bits<4>>,
+    o: Signal<Out, Bits<8>>,
+    p: Signal<Out, Bits<4>>,
+    pair: [Counter<8>; 2],
+    narrow: Counter<4>,
+}
+
+impl Logic for Three {
+    #[hdl_gen]
+    fn update(&mut self) {
+        clock!(self, clock, narrow);
+        for k in 0..2 {
+            self.pair[k].clock.next = self.clock.val();
+            self.pair[k].reset.next = self.reset.val();
+        }
+        self.narrow.reset.next = self.reset.val();
+        self.pair[0].step.next = self.a.val();
+        self.pair[1].step.next = self.pair[0].count.val();
+        self.narrow.step.next = self.b.val();
+        self.o.next = self.pair[1].count.val();
+        self.p.next = self.narrow.count.val();
+    }
+}
+
+#[test]
+fn equal_modules_are_one_named_after_its_field() {
+    let verilog = print("three", &Three::default()).unwrap();
+    let names: Vec<&str> = verilog.modules().iter().map(|m| m.name.as_str()).collect();
+    assert_eq!(names, ["pair", "narrow", "three"], "{verilog}");
+    assert_eq!(
+        verilog.files().map(|(name, _)| name).collect::<Vec<_>>(),
+        ["pair.v", "narrow.v", "three.v"]
+    );
+}
+
+#[test]
+fn counters_count() {
+    let mut dut = dut("three", Three::default());
+    let mut random = random(1);
+    let (mut a, mut b, mut c) = (0u8, 0u8, 0u8);
+    dut.set("reset", 1);
+    dut.tick();
+    dut.set("reset", 0);
+    for _ in 0..1000 {
+        let (x, y) = (random.next_u32() & 0xff, random.next_u32() & 0xf);
+        dut.set("a", x.into());
+        dut.set("b", y.into());
+        dut.tick();
+        b = b.wrapping_add(a);
+        a = a.wrapping_add(u8::try_from(x).unwrap());
+        c = (c + u8::try_from(y).unwrap()) & 0xf;
+        assert_eq!((dut.get("o"), dut.get("p")), (b.into(), c.into()));
+    }
+}
+
+#[derive(LogicBlock, Default)]
+struct Pass {
+    clock: Signal<In, Clock>,
+    s: StreamRx<64, 8>,
+    m: StreamTx<64, 8>,
+}
+
+impl Logic for Pass {
+    #[hdl_gen]
+    fn update(&mut self) {
+        self.m.data.next = self.s.data.val();
+        self.m.keep.next = self.s.keep.val();
+        self.m.last.next = self.s.last.val();
+        self.m.error.next = self.s.error.val();
+        self.m.valid.next = self.s.valid.val();
+        self.s.ready.next = self.m.ready.val();
+    }
+}
+
+#[derive(LogicBlock, Default)]
+struct Chain {
+    clock: Signal<In, Clock>,
+    s: StreamRx<64, 8>,
+    m: StreamTx<64, 8>,
+    p: [Pass; 5],
+}
+
+impl Logic for Chain {
+    #[hdl_gen]
+    fn update(&mut self) {
+        StreamRx::<64, 8>::link(&mut self.s, &mut self.p[0].s);
+        for k in 0..4 {
+            StreamTx::<64, 8>::join(&mut self.p[k].m, &mut self.p[k + 1].s);
+        }
+        StreamTx::<64, 8>::link(&mut self.m, &mut self.p[4].m);
+        for k in 0..5 {
+            self.p[k].clock.next = self.clock.val();
+        }
+    }
+}
+
+#[test]
+fn interfaces_are_joined_and_linked() {
+    let mut dut = dut("chain", Chain::default());
+    dut.set("s.data", 0x0102_0304_0506_0708);
+    dut.set("s.valid", 1);
+    dut.set("m.ready", 1);
+    dut.eval();
+    assert_eq!(
+        (dut.get("m.data"), dut.get("m.valid"), dut.get("s.ready")),
+        (0x0102_0304_0506_0708, 1, 1)
+    );
+}
