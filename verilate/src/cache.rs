@@ -15,12 +15,8 @@ pub(crate) fn target() -> Result<PathBuf, Error> {
         Some(dir) => PathBuf::from(dir),
         None => env::current_exe().map_err(Error::file("the running program"))?,
     };
-    let found = start
-        .ancestors()
-        .find(|dir| dir.join("CACHEDIR.TAG").exists());
-    found
-        .map(Path::to_path_buf)
-        .ok_or_else(|| Error::NoTarget(start.display().to_string()))
+    let found = start.ancestors().find(|dir| dir.join("CACHEDIR.TAG").exists());
+    found.map(Path::to_path_buf).ok_or_else(|| Error::NoTarget(start.display().to_string()))
 }
 
 /// A name for everything something is made of.
@@ -35,11 +31,7 @@ pub(crate) fn key(parts: &[&str]) -> String {
 
 /// The directory `target/<kind>/<name>`, filled by `fill` if it is not there yet. Processes that want the same
 /// one wait for the first; a directory is either whole or not there.
-pub(crate) fn directory(
-    kind: &str,
-    name: &str,
-    fill: impl FnOnce(&Path) -> Result<(), Error>,
-) -> Result<PathBuf, Error> {
+pub(crate) fn directory(kind: &str, name: &str, fill: impl FnOnce(&Path) -> Result<(), Error>) -> Result<PathBuf, Error> {
     let parent = target()?.join(kind);
     let done = parent.join(name);
     if done.exists() {
@@ -50,10 +42,7 @@ pub(crate) fn directory(
     let lock = File::create(&lock_path).map_err(Error::file(&lock_path))?;
     lock.lock().map_err(Error::file(&lock_path))?;
     if !done.exists() {
-        let work = tempfile::Builder::new()
-            .prefix(name)
-            .tempdir_in(&parent)
-            .map_err(Error::file(&parent))?;
+        let work = tempfile::Builder::new().prefix(name).tempdir_in(&parent).map_err(Error::file(&parent))?;
         fill(work.path())?;
         // The directory is kept under its final name.
         let work = work.keep();

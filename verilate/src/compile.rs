@@ -21,15 +21,7 @@ pub struct Options {
 }
 
 /// Warnings about style. Every other one is an error: UNOPTFLAT, LATCH, MULTIDRIVEN, PROCASSWIRE, WIDTH...
-const STYLE: &[&str] = &[
-    "DECLFILENAME",
-    "UNUSEDSIGNAL",
-    "UNUSEDPARAM",
-    "PINCONNECTEMPTY",
-    "UNSIGNED",
-    "CMPCONST",
-    "VARHIDDEN",
-];
+const STYLE: &[&str] = &["DECLFILENAME", "UNUSEDSIGNAL", "UNUSEDPARAM", "PINCONNECTEMPTY", "UNSIGNED", "CMPCONST", "VARHIDDEN"];
 
 /// Part of a cached library's name: to be raised when what is made from the same input changes.
 const FORMAT: &str = "1";
@@ -37,24 +29,15 @@ const FORMAT: &str = "1";
 /// The shared library of a design.
 pub(crate) fn shared(top: &str, verilog: &str, options: &Options) -> Result<PathBuf, Error> {
     let tools = Tools::find()?;
-    let dir = cache::directory(
-        "verilated",
-        &key(&tools, "shared", top, verilog, options),
-        |dir| {
-            let sources = verilate(&tools, top, verilog, options, "toe_verilated_api", dir)?;
-            let runtime = runtime(&tools, options)?;
-            let unit = unity(&sources, &dir.join("all.cpp"))?;
-            let mut compiler = compiler(&tools, options, dir);
-            let library = dir.join("model.so");
-            run(compiler
-                .args(["-shared", "-o"])
-                .arg(library)
-                .arg(unit)
-                .arg(runtime.join("runtime.o"))
-                .arg("-pthread"))?;
-            Ok(())
-        },
-    )?;
+    let dir = cache::directory("verilated", &key(&tools, "shared", top, verilog, options), |dir| {
+        let sources = verilate(&tools, top, verilog, options, "toe_verilated_api", dir)?;
+        let runtime = runtime(&tools, options)?;
+        let unit = unity(&sources, &dir.join("all.cpp"))?;
+        let mut compiler = compiler(&tools, options, dir);
+        let library = dir.join("model.so");
+        run(compiler.args(["-shared", "-o"]).arg(library).arg(unit).arg(runtime.join("runtime.o")).arg("-pthread"))?;
+        Ok(())
+    })?;
     Ok(dir.join("model.so"))
 }
 
@@ -65,39 +48,17 @@ pub(crate) fn shared(top: &str, verilog: &str, options: &Options) -> Result<Path
 /// What Verilator or the compiler said.
 pub fn build_static(top: &str, verilog: &str, options: &Options) -> Result<(), Error> {
     let tools = Tools::find()?;
-    let dir = cache::directory(
-        "verilated",
-        &key(&tools, "static", top, verilog, options),
-        |dir| {
-            let sources = verilate(
-                &tools,
-                top,
-                verilog,
-                options,
-                &format!("toe_api_{top}"),
-                dir,
-            )?;
-            let runtime = runtime(&tools, options)?;
-            let objects = parallel(&tools, options, dir, &sources)?;
-            let archive = dir.join(format!("lib{top}_model.a"));
-            run(std::process::Command::new("ar")
-                .arg("crs")
-                .arg(&archive)
-                .args(&objects)
-                .arg(runtime.join("runtime.o")))?;
-            Ok(())
-        },
-    )?;
+    let dir = cache::directory("verilated", &key(&tools, "static", top, verilog, options), |dir| {
+        let sources = verilate(&tools, top, verilog, options, &format!("toe_api_{top}"), dir)?;
+        let runtime = runtime(&tools, options)?;
+        let objects = parallel(&tools, options, dir, &sources)?;
+        let archive = dir.join(format!("lib{top}_model.a"));
+        run(std::process::Command::new("ar").arg("crs").arg(&archive).args(&objects).arg(runtime.join("runtime.o")))?;
+        Ok(())
+    })?;
     println!("cargo:rustc-link-search=native={}", dir.display());
     println!("cargo:rustc-link-lib=static={top}_model");
-    println!(
-        "cargo:rustc-link-lib=dylib={}",
-        if tools.compiler.contains("clang") && cfg!(target_os = "macos") {
-            "c++"
-        } else {
-            "stdc++"
-        }
-    );
+    println!("cargo:rustc-link-lib=dylib={}", if tools.compiler.contains("clang") && cfg!(target_os = "macos") { "c++" } else { "stdc++" });
     println!("cargo:rustc-link-lib=dylib=pthread");
     println!("cargo:rerun-if-env-changed=TOE_VERILATOR");
     println!("cargo:rerun-if-env-changed=CXX");
@@ -106,56 +67,20 @@ pub fn build_static(top: &str, verilog: &str, options: &Options) -> Result<(), E
 
 fn key(tools: &Tools, kind: &str, top: &str, verilog: &str, options: &Options) -> String {
     let (root, shim) = (tools.root.display().to_string(), include_str!("shim.cpp"));
-    cache::key(&[
-        FORMAT,
-        kind,
-        top,
-        verilog,
-        &format!("{options:?}"),
-        &root,
-        &tools.compiler,
-        shim,
-    ])
+    cache::key(&[FORMAT, kind, top, verilog, &format!("{options:?}"), &root, &tools.compiler, shim])
 }
 
 /// Runs Verilator and writes the shim; gives the C++ files.
-fn verilate(
-    tools: &Tools,
-    top: &str,
-    verilog: &str,
-    options: &Options,
-    symbol: &str,
-    dir: &Path,
-) -> Result<Vec<PathBuf>, Error> {
+fn verilate(tools: &Tools, top: &str, verilog: &str, options: &Options, symbol: &str, dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let source = dir.join(format!("{top}.v"));
     fs::write(&source, verilog).map_err(Error::file(&source))?;
     let prefix = format!("V{top}");
     let mut command = tools.verilator();
-    command
-        .args([
-            "--cc",
-            "-O3",
-            "-Wall",
-            "--top-module",
-            top,
-            "--prefix",
-            &prefix,
-            "--Mdir",
-        ])
-        .arg(dir);
+    command.args(["--cc", "-O3", "-Wall", "--top-module", top, "--prefix", &prefix, "--Mdir"]).arg(dir);
     command.args(STYLE.iter().map(|w| format!("-Wno-{w}")));
     let x = if options.x_unique { "unique" } else { "fast" };
-    command.args([
-        "--x-assign",
-        if options.x_unique { "unique" } else { "fast" },
-        "--x-initial",
-        x,
-    ]);
-    command.arg(if options.assertions {
-        "--assert"
-    } else {
-        "--no-assert"
-    });
+    command.args(["--x-assign", if options.x_unique { "unique" } else { "fast" }, "--x-initial", x]);
+    command.arg(if options.assertions { "--assert" } else { "--no-assert" });
     if options.trace {
         command.args(["--trace", "--trace-structs"]);
     }
@@ -163,27 +88,20 @@ fn verilate(
     let header = dir.join(format!("{prefix}.h"));
     let ports = shim::ports(&fs::read_to_string(&header).map_err(Error::file(&header))?)?;
     let shim = dir.join("shim.cpp");
-    fs::write(&shim, shim::text(&prefix, symbol, &ports, options.trace))
-        .map_err(Error::file(&shim))?;
+    fs::write(&shim, shim::text(&prefix, symbol, &ports, options.trace)).map_err(Error::file(&shim))?;
     sources(dir)
 }
 
 fn sources(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let entries = fs::read_dir(dir).map_err(Error::file(dir))?;
-    let mut files: Vec<PathBuf> = entries
-        .filter_map(|e| Some(e.ok()?.path()))
-        .filter(|p| p.extension().is_some_and(|e| e == "cpp"))
-        .collect();
+    let mut files: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.extension().is_some_and(|e| e == "cpp")).collect();
     files.sort();
     Ok(files)
 }
 
 /// One file that includes all: for a small design the quickest to compile.
 fn unity(sources: &[PathBuf], file: &Path) -> Result<PathBuf, Error> {
-    let text: String = sources
-        .iter()
-        .map(|s| format!("#include \"{}\"\n", s.display()))
-        .collect();
+    let text: String = sources.iter().map(|s| format!("#include \"{}\"\n", s.display())).collect();
     fs::write(file, text).map_err(Error::file(file))?;
     Ok(file.to_path_buf())
 }
@@ -191,93 +109,34 @@ fn unity(sources: &[PathBuf], file: &Path) -> Result<PathBuf, Error> {
 fn compiler(tools: &Tools, options: &Options, dir: &Path) -> std::process::Command {
     let mut command = std::process::Command::new(&tools.compiler);
     let include = tools.root.join("include");
-    command.args([
-        "-std=c++17",
-        "-fPIC",
-        "-w",
-        if options.optimise { "-O3" } else { "-O1" },
-    ]);
-    command.args([
-        format!("-DVM_TRACE={}", u8::from(options.trace)),
-        format!("-DVM_TRACE_VCD={}", u8::from(options.trace)),
-    ]);
+    command.args(["-std=c++17", "-fPIC", "-w", if options.optimise { "-O3" } else { "-O1" }]);
+    command.args([format!("-DVM_TRACE={}", u8::from(options.trace)), format!("-DVM_TRACE_VCD={}", u8::from(options.trace))]);
     command.args(["-DVM_COVERAGE=0", "-DVM_SC=0", "-DVL_TIME_CONTEXT"]);
-    command
-        .arg("-I")
-        .arg(dir)
-        .arg("-I")
-        .arg(&include)
-        .arg("-I")
-        .arg(include.join("vltstd"));
+    command.arg("-I").arg(dir).arg("-I").arg(&include).arg("-I").arg(include.join("vltstd"));
     command
 }
 
 /// Verilator's own runtime, compiled once for all designs.
 fn runtime(tools: &Tools, options: &Options) -> Result<PathBuf, Error> {
-    let options = Options {
-        optimise: true,
-        ..*options
-    };
-    let name = cache::key(&[
-        FORMAT,
-        &tools.root.display().to_string(),
-        &tools.compiler,
-        &options.trace.to_string(),
-    ]);
+    let options = Options { optimise: true, ..*options };
+    let name = cache::key(&[FORMAT, &tools.root.display().to_string(), &tools.compiler, &options.trace.to_string()]);
     cache::directory("verilated", &format!("runtime-{name}"), |dir| {
         let include = tools.root.join("include");
-        let traced: &[&str] = if options.trace {
-            &["verilated_vcd_c.cpp"]
-        } else {
-            &[]
-        };
-        let files = ["verilated.cpp", "verilated_threads.cpp"]
-            .iter()
-            .chain(traced);
-        let files: Vec<PathBuf> = files
-            .map(|f| include.join(f))
-            .filter(|f| f.exists())
-            .collect();
+        let traced: &[&str] = if options.trace { &["verilated_vcd_c.cpp"] } else { &[] };
+        let files = ["verilated.cpp", "verilated_threads.cpp"].iter().chain(traced);
+        let files: Vec<PathBuf> = files.map(|f| include.join(f)).filter(|f| f.exists()).collect();
         let objects = parallel(tools, &options, dir, &files)?;
-        run(std::process::Command::new("ld")
-            .arg("-r")
-            .arg("-o")
-            .arg(dir.join("runtime.o"))
-            .args(objects))
-        .map(drop)
+        run(std::process::Command::new("ld").arg("-r").arg("-o").arg(dir.join("runtime.o")).args(objects)).map(drop)
     })
 }
 
 /// Compiles files, two at a time.
-fn parallel(
-    tools: &Tools,
-    options: &Options,
-    dir: &Path,
-    sources: &[PathBuf],
-) -> Result<Vec<PathBuf>, Error> {
-    let object = |s: &PathBuf| {
-        dir.join(s.file_name().unwrap_or_default())
-            .with_extension("o")
-    };
+fn parallel(tools: &Tools, options: &Options, dir: &Path, sources: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
+    let object = |s: &PathBuf| dir.join(s.file_name().unwrap_or_default()).with_extension("o");
     for pair in sources.chunks(2) {
         std::thread::scope(|scope| {
-            let jobs: Vec<_> = pair
-                .iter()
-                .map(|s| {
-                    scope.spawn(move || {
-                        run(compiler(tools, options, dir)
-                            .arg("-c")
-                            .arg("-o")
-                            .arg(object(s))
-                            .arg(s))
-                    })
-                })
-                .collect();
-            jobs.into_iter().try_for_each(|j| {
-                j.join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-                    .map(drop)
-            })
+            let jobs: Vec<_> = pair.iter().map(|s| scope.spawn(move || run(compiler(tools, options, dir).arg("-c").arg("-o").arg(object(s)).arg(s)))).collect();
+            jobs.into_iter().try_for_each(|j| j.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map(drop))
         })?;
     }
     Ok(sources.iter().map(object).collect())

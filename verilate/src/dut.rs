@@ -118,9 +118,7 @@ impl Dut {
         // SAFETY: the library was made by `shared` from Verilator's output; its constructors only set up tables.
         let library = unsafe { libloading::Library::new(path) }?;
         // SAFETY: the shim defines this function with this signature.
-        let api =
-            unsafe { library.get::<unsafe extern "C" fn() -> *const Api>(b"toe_verilated_api\0") }
-                .map(|f| *f)?;
+        let api = unsafe { library.get::<unsafe extern "C" fn() -> *const Api>(b"toe_verilated_api\0") }.map(|f| *f)?;
         // SAFETY: the table is a constant of the library, which the `Dut` keeps loaded.
         let mut dut = unsafe { Dut::from_table(api(), seed) };
         dut.library = Some(library);
@@ -142,15 +140,13 @@ impl Dut {
         // SAFETY: by contract.
         let api: &'static Api = unsafe { &*api };
         let count = api.count as usize;
-        // SAFETY: `count` entries are behind the pointer.
-        let entries = if count == 0 {
-            &[]
-        } else {
-            unsafe { std::slice::from_raw_parts(api.ports, count) }
+        let entries = match count {
+            0 => &[],
+            // SAFETY: `count` entries are behind the pointer.
+            _ => unsafe { std::slice::from_raw_parts(api.ports, count) },
         };
         // SAFETY: the function makes a model; it takes any seed.
-        let model = NonNull::new(unsafe { (api.create)(seed) })
-            .expect("operator new throws rather than give null");
+        let model = NonNull::new(unsafe { (api.create)(seed) }).expect("operator new throws rather than give null");
         let mut addresses = vec![std::ptr::null_mut(); count];
         // SAFETY: it writes `count` addresses.
         unsafe { (api.addresses)(model.as_ptr(), addresses.as_mut_ptr()) };
@@ -161,20 +157,8 @@ impl Dut {
             output: e.output != 0,
         });
         let ports: Vec<PortInfo> = entries.iter().map(info).collect();
-        let names = ports
-            .iter()
-            .enumerate()
-            .map(|(k, p)| (p.name.clone(), k))
-            .collect();
-        Dut {
-            model,
-            api,
-            places: places.collect(),
-            ports,
-            names,
-            cycles: 0,
-            library: None,
-        }
+        let names = ports.iter().enumerate().map(|(k, p)| (p.name.clone(), k)).collect();
+        Dut { model, api, places: places.collect(), ports, names, cycles: 0, library: None }
     }
 
     /// The design's ports.
@@ -187,10 +171,7 @@ impl Dut {
     /// # Panics
     /// If there is none; the message lists those there are.
     pub fn port(&self, name: &str) -> Port {
-        let found = self
-            .names
-            .get(name)
-            .or_else(|| self.names.get(&name.replace('$', ".")));
+        let found = self.names.get(name).or_else(|| self.names.get(&name.replace('$', ".")));
         let Some(k) = found else {
             let all: Vec<&str> = self.names.keys().map(String::as_str).collect();
             panic!("no port `{name}`; there are {}", all.join(", "));
@@ -207,10 +188,7 @@ impl Dut {
         let port = pin.of(self);
         let place = self.input(port);
         if place.width < 64 && value >> place.width != 0 {
-            panic!(
-                "{value:#x} does not fit the {} bits of `{}`",
-                place.width, self.ports[port.0].name
-            );
+            panic!("{value:#x} does not fit the {} bits of `{}`", place.width, self.ports[port.0].name);
         }
         let at = place.address.as_ptr();
         // The value fits, as checked above.
@@ -235,21 +213,14 @@ impl Dut {
         let port = pin.of(self);
         let place = self.input(port);
         if place.bytes != 0 {
-            assert!(
-                words.iter().skip(1).all(|w| *w == 0),
-                "a value too wide for `{}`",
-                self.ports[port.0].name
-            );
+            assert!(words.iter().skip(1).all(|w| *w == 0), "a value too wide for `{}`", self.ports[port.0].name);
             return self.set(port, words.first().copied().unwrap_or(0));
         }
         let bits = place.width as usize;
-        let fits = words
-            .iter()
-            .enumerate()
-            .all(|(k, w)| match bits.checked_sub(64 * k) {
-                Some(0) | None => *w == 0,
-                Some(room) => room >= 64 || w >> room == 0,
-            });
+        let fits = words.iter().enumerate().all(|(k, w)| match bits.checked_sub(64 * k) {
+            Some(0) | None => *w == 0,
+            Some(room) => room >= 64 || w >> room == 0,
+        });
         assert!(fits, "a value too wide for `{}`", self.ports[port.0].name);
         self.set_words(place, words);
     }
@@ -270,10 +241,7 @@ impl Dut {
                 2 => u64::from(*at.cast::<u16>()),
                 4 => u64::from(*at.cast::<u32>()),
                 8 => *at.cast::<u64>(),
-                _ => panic!(
-                    "`{}` has {} bits: use get_wide",
-                    self.ports[port.0].name, place.width
-                ),
+                _ => panic!("`{}` has {} bits: use get_wide", self.ports[port.0].name, place.width),
             }
         }
     }
@@ -287,8 +255,7 @@ impl Dut {
         }
         let count = (place.width as usize).div_ceil(32);
         // SAFETY: a wide port is an array of so many 32-bit words in the model, which lives as long as `self`.
-        let words =
-            unsafe { std::slice::from_raw_parts(place.address.as_ptr().cast::<u32>(), count) };
+        let words = unsafe { std::slice::from_raw_parts(place.address.as_ptr().cast::<u32>(), count) };
         let pair = |p: &[u32]| u64::from(p[0]) | p.get(1).map_or(0, |high| u64::from(*high) << 32);
         words.chunks(2).map(pair).collect()
     }
@@ -319,12 +286,8 @@ impl Dut {
     /// If it is not, or the file cannot be written.
     pub fn open_wave(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
-        let failed = |why: &str| Error::File {
-            path: path.to_path_buf(),
-            source: std::io::Error::other(why),
-        };
-        let name = CString::new(path.as_os_str().as_encoded_bytes())
-            .map_err(|_| failed("a path with a zero byte"))?;
+        let failed = |why: &str| Error::File { path: path.to_path_buf(), source: std::io::Error::other(why) };
+        let name = CString::new(path.as_os_str().as_encoded_bytes()).map_err(|_| failed("a path with a zero byte"))?;
         // SAFETY: the model is alive, the name is a C string.
         match unsafe { (self.api.wave_open)(self.model.as_ptr(), name.as_ptr()) } {
             0 => Ok(()),
@@ -349,8 +312,7 @@ impl Dut {
     fn set_words(&mut self, place: Place, words: &[u64]) {
         let count = (place.width as usize).div_ceil(32);
         // SAFETY: a wide port is an array of so many 32-bit words in the model, borrowed mutably by `self`.
-        let target =
-            unsafe { std::slice::from_raw_parts_mut(place.address.as_ptr().cast::<u32>(), count) };
+        let target = unsafe { std::slice::from_raw_parts_mut(place.address.as_ptr().cast::<u32>(), count) };
         for (k, word) in target.iter_mut().enumerate() {
             let value = words.get(k / 2).copied().unwrap_or(0) >> (32 * (k % 2));
             *word = u32::try_from(value & u64::from(u32::MAX)).unwrap_or(0);
@@ -360,19 +322,9 @@ impl Dut {
 
 fn info(entry: &PortEntry) -> PortInfo {
     // SAFETY: the shim's table holds string literals.
-    let name = unsafe { CStr::from_ptr(entry.name) }
-        .to_string_lossy()
-        .replace('$', ".");
-    let direction = if entry.output != 0 {
-        Direction::Output
-    } else {
-        Direction::Input
-    };
-    PortInfo {
-        name,
-        width: entry.width,
-        direction,
-    }
+    let name = unsafe { CStr::from_ptr(entry.name) }.to_string_lossy().replace('$', ".");
+    let direction = if entry.output != 0 { Direction::Output } else { Direction::Input };
+    PortInfo { name, width: entry.width, direction }
 }
 
 impl Drop for Dut {

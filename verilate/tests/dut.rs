@@ -18,16 +18,9 @@ fn every_width_goes_in_and_comes_out_after_the_edge() {
     dut.set("d", u64::MAX - 1);
     dut.set_wide("e", &[1, 2, 3]);
     dut.eval();
-    assert_eq!(
-        (dut.get("any"), dut.get("m.a")),
-        (1, 0),
-        "combinational at once, registers not yet"
-    );
+    assert_eq!((dut.get("any"), dut.get("m.a")), (1, 0), "combinational at once, registers not yet");
     dut.tick();
-    assert_eq!(
-        (dut.get("m$a"), dut.get("mb"), dut.get("mc"), dut.get("md")),
-        (5, 0xbeef, 0xdead_beef, u64::MAX - 1)
-    );
+    assert_eq!((dut.get("m$a"), dut.get("mb"), dut.get("mc"), dut.get("md")), (5, 0xbeef, 0xdead_beef, u64::MAX - 1));
     assert_eq!(dut.get_wide("me"), [1, 2, 3]);
     assert_eq!(dut.get_wide("mb"), [0xbeef]);
     let b = dut.port("b");
@@ -35,19 +28,12 @@ fn every_width_goes_in_and_comes_out_after_the_edge() {
     assert_eq!(dut.get("mb"), 0xbeef);
     dut.tick();
     assert_eq!((dut.get("mb"), dut.cycles()), (7, 2));
-    let widths: u32 = dut
-        .ports()
-        .iter()
-        .filter(|p| p.direction == Direction::Input)
-        .map(|p| p.width)
-        .sum();
+    let widths: u32 = dut.ports().iter().filter(|p| p.direction == Direction::Input).map(|p| p.width).sum();
     assert_eq!(widths, 1 + 3 + 16 + 32 + 64 + 130);
 }
 
 #[test]
-#[should_panic(
-    expected = "no port `s.b`; there are any, b, c, clock, d, e, m.a, mb, mc, md, me, s.a"
-)]
+#[should_panic(expected = "no port `s.b`; there are any, b, c, clock, d, e, m.a, mb, mc, md, me, s.a")]
 fn an_unknown_port_lists_those_there_are() {
     let mut dut = Dut::build("copy", COPY, &Options::default()).unwrap();
     dut.set("s.b", 0);
@@ -71,15 +57,7 @@ fn a_wide_value_too_wide_is_refused() {
 fn a_wave_is_written_where_the_model_has_one() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("copy.vcd");
-    let mut dut = Dut::build(
-        "copy",
-        COPY,
-        &Options {
-            trace: true,
-            ..Options::default()
-        },
-    )
-    .unwrap();
+    let mut dut = Dut::build("copy", COPY, &Options { trace: true, ..Options::default() }).unwrap();
     dut.open_wave(&path).unwrap();
     dut.set("b", 0x1234);
     dut.tick();
@@ -87,29 +65,13 @@ fn a_wave_is_written_where_the_model_has_one() {
     let wave = std::fs::read_to_string(&path).unwrap();
     assert!(wave.contains("b0001001000110100"), "{wave}");
     let mut without = Dut::build("copy", COPY, &Options::default()).unwrap();
-    assert!(without
-        .open_wave(&path)
-        .unwrap_err()
-        .to_string()
-        .contains("Options::trace"));
+    assert!(without.open_wave(&path).unwrap_err().to_string().contains("Options::trace"));
 }
 
 #[test]
 fn unknown_initial_values_are_random_by_seed() {
     let verilog = "module seed(input wire clock, input wire go, output reg [63:0] q); always @(posedge clock) if (go) q <= 0; endmodule\n";
-    let first = |seed| {
-        Dut::seeded(
-            "seed",
-            verilog,
-            &Options {
-                x_unique: true,
-                ..Options::default()
-            },
-            seed,
-        )
-        .unwrap()
-        .get("q")
-    };
+    let first = |seed| Dut::seeded("seed", verilog, &Options { x_unique: true, ..Options::default() }, seed).unwrap().get("q");
     assert_eq!(first(7), first(7));
     assert_ne!(first(7), first(8));
 }
@@ -120,7 +82,10 @@ fn warnings_that_mean_wrong_hardware_are_errors() {
     for (warning, verilog) in [
         ("LATCH", "module bad(input wire a, input wire b, output reg o); always @(*) if (a) o = b; endmodule\n"),
         ("WIDTH", "module bad(input wire [7:0] a, output wire [3:0] o); assign o = a; endmodule\n"),
-        ("MULTIDRIVEN", "module bad(input wire c, input wire d, input wire a, output reg o); always @(posedge c) o <= a; always @(posedge d) o <= ~a; endmodule\n"),
+        (
+            "MULTIDRIVEN",
+            "module bad(input wire c, input wire d, input wire a, output reg o); always @(posedge c) o <= a; always @(posedge d) o <= ~a; endmodule\n",
+        ),
         ("PROCASSWIRE", "module bad(input wire a, output wire o); always @(*) o = a; endmodule\n"),
         ("UNOPTFLAT", "module bad(input wire a, input wire b, output wire o); wire p, q; assign p = q & a; assign q = p | b; assign o = p; endmodule\n"),
     ] {
