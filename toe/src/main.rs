@@ -1,1 +1,5 @@
+//! The program `toe`.
+
+#[cfg(test)]
+mod http;
 fn main() {}

@@ -1,1 +1,54 @@
-fn main() {}
+//! `cargo xtask`: everything a person types. Each command installs what it lacks (as root, with apt-get) or prints the one line to run.
+
+mod run;
+mod setup;
+mod test;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Builds, shows and measures the TCP offload engine.
+#[derive(Parser)]
+#[command(
+    bin_name = "cargo xtask",
+    after_help = "First time here? `cargo xtask demo` builds everything and lets the system's curl fetch a file through the simulated FPGA."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// A Linux client fetches a page through the simulated FPGA; shows the connection's life
+    #[command(disable_help_flag = true)]
+    Demo {
+        /// Passed on to `toe demo` (see `cargo xtask demo --help`)
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Everything that CI runs: format, lints, unit tests, hardware benches, end to end against the Linux kernel
+    Test(test::Arguments),
+    /// Measures the engine; prints a table and writes JSON
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Passed on to `toe bench` (see `cargo xtask bench --help`)
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Demo { arguments } => setup::ensure(setup::DEMO).and_then(|()| run::toe("demo", &arguments)),
+        Command::Test(arguments) => setup::ensure(setup::TEST).and_then(|()| test::run(&arguments)),
+        Command::Bench { arguments } => setup::ensure(setup::BUILD).and_then(|()| run::toe("bench", &arguments)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! `cargo xtask test`: what CI runs.
+
+use crate::run::{cargo, step};
+use anyhow::Result;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Only format and lints
+    #[arg(long)]
+    lint: bool,
+}
+
+/// Format, lints, every test.
+///
+/// # Errors
+/// The first step that fails.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    step("format", cargo().args(["fmt", "--all", "--check"]))?;
+    step("lints", cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
+    if !arguments.lint {
+        step("tests", cargo().args(["test", "--workspace", "--no-fail-fast"]))?;
+    }
+    Ok(())
+}
