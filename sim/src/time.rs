@@ -1,0 +1,185 @@
+//! Simulated time, and the two clocks that make it.
+//!
+//! Everything in the simulated world is told the time as an argument; only the program at the top asks a clock. The
+//! [`WallClock`] is for peers that live in real time (a Linux kernel at the other end of a TAP), the [`VirtualClock`]
+//! for deterministic runs: it moves only when its owner moves it.
+
+use std::fmt;
+use std::ops::{Add, AddAssign, Sub};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A point in simulated time, or a span of it, in nanoseconds. 64 bits are 584 years; arithmetic saturates.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Nanoseconds(
+    /// The number of nanoseconds.
+    pub u64,
+);
+
+impl Nanoseconds {
+    /// The beginning of time.
+    pub const ZERO: Nanoseconds = Nanoseconds(0);
+
+    /// So many microseconds.
+    pub const fn from_micros(micros: u64) -> Nanoseconds {
+        Nanoseconds(micros.saturating_mul(1_000))
+    }
+
+    /// So many milliseconds.
+    pub const fn from_millis(millis: u64) -> Nanoseconds {
+        Nanoseconds(millis.saturating_mul(1_000_000))
+    }
+
+    /// So many seconds.
+    pub const fn from_secs(secs: u64) -> Nanoseconds {
+        Nanoseconds(secs.saturating_mul(1_000_000_000))
+    }
+}
+
+impl Add for Nanoseconds {
+    type Output = Nanoseconds;
+    fn add(self, span: Nanoseconds) -> Nanoseconds {
+        Nanoseconds(self.0.saturating_add(span.0))
+    }
+}
+
+impl AddAssign for Nanoseconds {
+    fn add_assign(&mut self, span: Nanoseconds) {
+        *self = *self + span;
+    }
+}
+
+/// How much later `self` is than the other; zero if it is not.
+impl Sub for Nanoseconds {
+    type Output = Nanoseconds;
+    fn sub(self, earlier: Nanoseconds) -> Nanoseconds {
+        Nanoseconds(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl From<Duration> for Nanoseconds {
+    fn from(span: Duration) -> Nanoseconds {
+        Nanoseconds(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<Nanoseconds> for Duration {
+    fn from(span: Nanoseconds) -> Duration {
+        Duration::from_nanos(span.0)
+    }
+}
+
+impl fmt::Display for Nanoseconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&Duration::from(*self), f)
+    }
+}
+
+impl fmt::Debug for Nanoseconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Nanoseconds({})", self.0)
+    }
+}
+
+/// Tells the time.
+pub trait Clock {
+    /// Now. Never less than what it said before.
+    fn now(&self) -> Nanoseconds;
+}
+
+/// Real time: `CLOCK_MONOTONIC`, counted from when the clock was made. Copies agree with each other.
+#[derive(Debug, Clone, Copy)]
+pub struct WallClock {
+    start: Instant,
+    start_since_epoch: Nanoseconds,
+}
+
+impl WallClock {
+    /// Starts at zero.
+    pub fn new() -> WallClock {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        WallClock { start: Instant::now(), start_since_epoch: since_epoch.into() }
+    }
+
+    /// When this clock's zero was, after 1970-01-01 UTC: what a capture adds to its timestamps.
+    pub fn epoch(&self) -> Nanoseconds {
+        self.start_since_epoch
+    }
+}
+
+impl Default for WallClock {
+    fn default() -> WallClock {
+        WallClock::new()
+    }
+}
+
+impl Clock for WallClock {
+    fn now(&self) -> Nanoseconds {
+        self.start.elapsed().into()
+    }
+}
+
+/// Time that its owner moves on. Clones are the same clock.
+#[derive(Debug, Clone, Default)]
+pub struct VirtualClock {
+    now: Arc<AtomicU64>,
+}
+
+impl VirtualClock {
+    /// Starts at zero.
+    pub fn new() -> VirtualClock {
+        VirtualClock::default()
+    }
+
+    /// Moves on by a span, and says what time it is then.
+    pub fn advance(&self, span: Nanoseconds) -> Nanoseconds {
+        let update = |now: u64| Some(now.saturating_add(span.0));
+        let before = self.now.fetch_update(Ordering::AcqRel, Ordering::Acquire, update).unwrap_or_else(|now| now);
+        Nanoseconds(before) + span
+    }
+
+    /// Moves on to a point in time; one in the past changes nothing.
+    pub fn advance_to(&self, time: Nanoseconds) {
+        self.now.fetch_max(time.0, Ordering::AcqRel);
+    }
+}
+
+impl Clock for VirtualClock {
+    fn now(&self) -> Nanoseconds {
+        Nanoseconds(self.now.load(Ordering::Acquire))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_saturates() {
+        assert_eq!(Nanoseconds(5) - Nanoseconds(7), Nanoseconds::ZERO);
+        assert_eq!(Nanoseconds(u64::MAX) + Nanoseconds(7), Nanoseconds(u64::MAX));
+        assert_eq!(Nanoseconds::from_secs(2) - Nanoseconds::from_millis(1) - Nanoseconds::from_micros(1), Nanoseconds(1_998_999_000));
+        assert_eq!(Nanoseconds::from(Duration::MAX), Nanoseconds(u64::MAX));
+        assert_eq!(Nanoseconds(1_500_000).to_string(), "1.5ms");
+    }
+
+    #[test]
+    fn the_virtual_clock_moves_only_when_moved_and_only_forward() {
+        let clock = VirtualClock::new();
+        let same = clock.clone();
+        assert_eq!(clock.advance(Nanoseconds(6)), Nanoseconds(6));
+        clock.advance_to(Nanoseconds(100));
+        clock.advance_to(Nanoseconds(50));
+        assert_eq!(same.now(), Nanoseconds(100));
+    }
+
+    #[test]
+    fn the_wall_clock_moves_by_itself() {
+        let clock = WallClock::new();
+        let before = clock.now();
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(clock.now() - before >= Nanoseconds::from_millis(2));
+        assert!(clock.epoch() > Nanoseconds::from_secs(1_700_000_000), "after November 2023: {}", clock.epoch());
+    }
+}
