@@ -60,11 +60,12 @@ impl SubmissionRing {
             self.produced
         })
     }
-    /// The device says that it has consumed up to an index with these low 16 bits. `false`: it cannot be.
+    /// A record of the device says that it had consumed up to an index with these low 16 bits. `false`: it cannot have. Records of two rings, and the
+    /// register, are read in another order than they were written: an index behind the last one is only old.
     #[must_use]
     pub fn consumed_low16(&mut self, low: u16) -> bool {
         let ahead = low.wrapping_sub((self.consumed & 0xffff) as u16);
-        self.consumed_to(self.consumed.wrapping_add(u32::from(ahead)))
+        ahead >= 0x8000 || self.consumed_to(self.consumed.wrapping_add(u32::from(ahead)))
     }
     /// The device says that it has consumed up to here. `false`: it cannot be.
     #[must_use]

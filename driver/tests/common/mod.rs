@@ -1,0 +1,123 @@
+//! A device made of a register file: it does what a test tells it to, lies included.
+
+#![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use toe_contract::event::{self, Event};
+use toe_contract::{command, register};
+use toe_driver::{Bus, BusError, Iova, Memory, Nanoseconds, Waker};
+
+/// What a test may change.
+pub struct State {
+    pub registers: HashMap<u32, u32>,
+    pub mapped: HashMap<u64, Memory>,
+    pub writes: Vec<(u32, u32)>,
+    /// Reads as all ones, as if it had been pulled out.
+    pub gone: bool,
+    /// Never comes out of reset.
+    pub stuck: bool,
+    /// Takes no commands.
+    pub lazy: bool,
+    events: u32,
+}
+
+/// The device.
+pub struct Fake {
+    pub state: Mutex<State>,
+    time: AtomicU64,
+}
+
+impl Fake {
+    pub fn new() -> Arc<Fake> {
+        let registers = HashMap::from([
+            (register::ID.offset, toe_contract::ID),
+            (register::VERSION.offset, toe_contract::VERSION),
+            (register::FLOWS.offset, 64),
+            (register::CAPABILITIES.offset, register::CAPABILITY_RANGES.put(4)),
+        ]);
+        let state = State { registers, mapped: HashMap::new(), writes: Vec::new(), gone: false, stuck: false, lazy: false, events: 0 };
+        Arc::new(Fake { state: Mutex::new(state), time: AtomicU64::new(0) })
+    }
+    pub fn set(&self, r: register::Register, value: u32) {
+        self.state.lock().unwrap().registers.insert(r.offset, value);
+    }
+    fn ring(state: &State, low: register::Register, log2: register::Register) -> (Memory, u32) {
+        let at = |r: register::Register| state.registers.get(&(register::CONTEXTS + r.offset)).copied().unwrap_or(0);
+        (state.mapped[&u64::from(at(low))].clone(), at(log2))
+    }
+    /// Writes an event as the engine does.
+    pub fn event(&self, e: Event) {
+        let mut state = self.state.lock().unwrap();
+        let (memory, log2) = Self::ring(&state, register::EVENT_BASE_LO, register::EVENT_LOG2);
+        let index = state.events;
+        let e = e.with(event::PHASE, !(index >> log2) & 1);
+        memory.copy_in(((index & ((1 << log2) - 1)) as usize) * event::SIZE, &e.to_bytes());
+        state.events += 1;
+    }
+    /// The commands the driver has told of by its doorbell, from `from` on.
+    pub fn commands(&self, from: u32) -> Vec<command::Command> {
+        let state = self.state.lock().unwrap();
+        let (memory, log2) = Self::ring(&state, register::SUBMISSION_BASE_LO, register::SUBMISSION_LOG2);
+        let end = state.registers.get(&(register::DOORBELLS + register::SUBMISSION_PRODUCED.offset)).copied().unwrap_or(0);
+        (from..end)
+            .map(|i| {
+                let mut bytes = [0; command::SIZE];
+                memory.copy_out(((i & ((1 << log2) - 1)) as usize) * command::SIZE, &mut bytes);
+                command::Command::from_bytes(bytes)
+            })
+            .collect()
+    }
+}
+
+impl Bus for Fake {
+    fn read32(&self, offset: u32) -> Result<u32, BusError> {
+        let state = self.state.lock().unwrap();
+        if state.gone {
+            return Ok(u32::MAX);
+        }
+        let value = state.registers.get(&offset).copied().unwrap_or(0);
+        if offset == register::CONTROL.offset && !state.stuck {
+            return Ok(value & !register::CONTROL_RESET.mask());
+        }
+        if offset == register::CONTEXTS + register::SUBMISSION_CONSUMED.offset && !state.lazy {
+            return Ok(state.registers.get(&(register::DOORBELLS + register::SUBMISSION_PRODUCED.offset)).copied().unwrap_or(0));
+        }
+        Ok(value)
+    }
+    fn write32(&self, offset: u32, value: u32) -> Result<(), BusError> {
+        let mut state = self.state.lock().unwrap();
+        state.registers.insert(offset, value);
+        state.writes.push((offset, value));
+        Ok(())
+    }
+    fn map(&self, memory: &Memory, iova: Iova) -> Result<(), BusError> {
+        self.state.lock().unwrap().mapped.insert(iova.0, memory.clone());
+        Ok(())
+    }
+    fn unmap(&self, iova: Iova, bytes: usize) -> Result<(), BusError> {
+        let gone = self.state.lock().unwrap().mapped.remove(&iova.0);
+        gone.map(|_| ()).ok_or_else(|| BusError::Mapping { iova, bytes, why: "not mapped".into() })
+    }
+    fn iova_ranges(&self) -> Vec<RangeInclusive<u64>> {
+        vec![0..=0x3fff_ffff]
+    }
+    fn reset(&self) -> Result<(), BusError> {
+        Ok(())
+    }
+    fn wait(&self, until: Nanoseconds) -> Result<(), BusError> {
+        self.time.fetch_max(until.0, Ordering::Relaxed);
+        Ok(())
+    }
+    fn waker(&self) -> Waker {
+        Arc::new(|| ())
+    }
+    fn now(&self) -> Nanoseconds {
+        Nanoseconds(self.time.load(Ordering::Relaxed))
+    }
+    fn relax(&self) {
+        self.time.fetch_add(1_000_000, Ordering::Relaxed);
+    }
+}
