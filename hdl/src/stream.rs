@@ -16,7 +16,7 @@
 //! Connect a port of a parent to one of its child with `StreamRx::<64, 8>::link(&mut self.s, &mut
 //! self.child.s)`, and two children with `StreamTx::<64, 8>::join(&mut self.a.m, &mut self.b.s)`.
 
-#![allow(missing_docs, reason = "`join`, which the derive writes, has no comment")]
+#![allow(missing_docs, reason = "what the derives write has no comment")]
 
 use rust_hdl::prelude::*;
 
@@ -54,4 +54,17 @@ pub struct StreamRx<const W: usize, const K: usize> {
     pub valid: Signal<In, Bit>,
     /// The beat offered is taken at this clock edge.
     pub ready: Signal<Out, Bit>,
+}
+
+/// A beat of a stream of eight bytes as one word, for a queue or a register.
+#[derive(Copy, Clone, Debug, PartialEq, Default, LogicStruct)]
+pub struct Beat {
+    /// Data, the first byte lowest.
+    pub data: Bits<64>,
+    /// Which bytes count.
+    pub keep: Bits<8>,
+    /// The frame ends.
+    pub last: Bit,
+    /// The frame is to be thrown away.
+    pub error: Bit,
 }

@@ -34,15 +34,9 @@ impl Coverage {
     pub(super) fn merge(ways: &[Coverage]) -> Coverage {
         let keys: BTreeSet<&String> = ways.iter().flat_map(|w| w.0.keys()).collect();
         let common = |key: &String| {
-            let bits = ways
-                .iter()
-                .map(|w| w.0.get(key).cloned().unwrap_or_default());
+            let bits = ways.iter().map(|w| w.0.get(key).cloned().unwrap_or_default());
             bits.reduce(|a, b| a & b).unwrap_or_default()
         };
-        Coverage(
-            keys.into_iter()
-                .map(|key| (key.clone(), common(key)))
-                .collect(),
-        )
+        Coverage(keys.into_iter().map(|key| (key.clone(), common(key))).collect())
     }
 }

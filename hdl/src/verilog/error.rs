@@ -29,21 +29,13 @@ pub enum Refusal {
     #[error("`{0}`: an index here is made of literals and loop variables")]
     BadIndex(String),
     #[error("bit {position} of the {width} bits of `{expression}`")]
-    OutOfRange {
-        expression: String,
-        position: String,
-        width: usize,
-    },
+    OutOfRange { expression: String, position: String, width: usize },
     #[error("arithmetic on a signal inside the index `{0}`: RustHDL forgets whether it wraps; assign it to a Local first")]
     IndexArithmetic(String),
     #[error("`{kind}` has no field `{field}`")]
     NoField { kind: String, field: String },
     #[error("`{expression}` has {found} bits where {expected} are needed")]
-    Width {
-        expression: String,
-        expected: usize,
-        found: usize,
-    },
+    Width { expression: String, expected: usize, found: usize },
     #[error("literal {value} does not fit {width} bits")]
     LiteralTooBig { value: String, width: usize },
     #[error("literal {0} has no width here: write bits::<N>({0})")]
@@ -53,10 +45,7 @@ pub enum Refusal {
     #[error("`{left}` and `{right}` differ in sign")]
     SignsDiffer { left: String, right: String },
     #[error("{what} of `{expression}`")]
-    NoMeaning {
-        what: &'static str,
-        expression: String,
-    },
+    NoMeaning { what: &'static str, expression: String },
     #[error("`{0}` is read before all of it is assigned")]
     ReadFirst(String),
     #[error("`{0}` is assigned after it was read: RustHDL reads a submodule's input as it is in the end")]

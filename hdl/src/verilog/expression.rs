@@ -3,12 +3,10 @@
 use super::error::Refusal;
 use super::kernel::Kernel;
 use super::scope::{field, field_signed, Role};
-use super::value::{
-    is_signed, literal, ones, range, select, sized, width_of, wrapped, Operand, Value,
-};
+use super::value::{is_signed, literal, ones, range, select, sized, width_of, wrapped, Operand, Value};
 use num_bigint::{BigInt, BigUint, Sign};
 use rust_hdl::prelude::ast::{VerilogExpression as E, VerilogOp as Op, VerilogOpUnary as Unary};
-use rust_hdl::prelude::clog2;
+use rust_hdl::prelude::{clog2, TypeKind};
 
 type Result<T> = std::result::Result<T, Refusal>;
 
@@ -22,20 +20,11 @@ impl Kernel<'_> {
         }
     }
 
-    pub(super) fn expect_value(
-        &mut self,
-        value: Value,
-        width: usize,
-        signed: bool,
-    ) -> Result<Value> {
+    pub(super) fn expect_value(&mut self, value: Value, width: usize, signed: bool) -> Result<Value> {
         if value.width == width {
             return Ok(value.with_sign(signed));
         }
-        Err(Refusal::Width {
-            expression: value.text,
-            expected: width,
-            found: value.width,
-        })
+        Err(Refusal::Width { expression: value.text, expected: width, found: value.width })
     }
 
     /// An expression that must know its own width.
@@ -59,18 +48,13 @@ impl Kernel<'_> {
             }
         }
         match self.operand(e)? {
-            Operand::Sized(value) if value.known().is_none() && arithmetic(e) => {
-                Err(Refusal::IndexArithmetic(value.text))
-            }
+            Operand::Sized(value) if value.known().is_none() && arithmetic(e) => Err(Refusal::IndexArithmetic(value.text)),
             Operand::Sized(value) => Ok(match value.known() {
                 Some(known) => Operand::Integer(known.clone().into()),
                 None => Operand::Sized(value.with_sign(false)),
             }),
             Operand::Integer(value) => Ok(Operand::Integer(value)),
-            Operand::SignedCast(value) => Err(Refusal::NoMeaning {
-                what: "signed index",
-                expression: value.text,
-            }),
+            Operand::SignedCast(value) => Err(Refusal::NoMeaning { what: "signed index", expression: value.text }),
         }
     }
 
@@ -89,14 +73,9 @@ impl Kernel<'_> {
             E::Unsigned(e) => self.sized(e)?.with_sign(false),
             E::Unary(Unary::Neg, e) => match self.operand(e)? {
                 Operand::Integer(value) => return Ok(Operand::Integer(-value)),
-                Operand::Sized(v) if v.signed => {
-                    Value::compound(format!("(-{})", v.text), v.width, true)
-                }
+                Operand::Sized(v) if v.signed => Value::compound(format!("(-{})", v.text), v.width, true),
                 Operand::Sized(v) | Operand::SignedCast(v) => {
-                    return Err(Refusal::NoMeaning {
-                        what: "negation",
-                        expression: v.text,
-                    });
+                    return Err(Refusal::NoMeaning { what: "negation", expression: v.text });
                 }
             },
             E::Unary(op, e) => {
@@ -127,20 +106,14 @@ impl Kernel<'_> {
         if let Some((base, path)) = raw.split_once("$val()$") {
             let key = self.loops.key(base)?;
             let (at, ty) = field(&self.scope.symbol(&key)?.ty, path)?;
-            let value = self.read(&key)?;
-            return Ok(Operand::Sized(
-                self.slice(value, at, width_of(&ty))
-                    .with_sign(is_signed(&ty)),
-            ));
+            let value = self.read_part(&key, at, width_of(&ty))?;
+            return Ok(Operand::Sized(value.with_sign(is_signed(&ty))));
         }
         let key = self.loops.key(raw)?;
         if self.scope.symbols.contains_key(&key) {
             return Ok(Operand::Sized(self.read(&key)?));
         }
-        let (name, variant) = self
-            .scope
-            .variant(&key)
-            .ok_or_else(|| Refusal::UnknownName(raw.to_owned()))?;
+        let (name, variant) = self.scope.variant(&key).ok_or_else(|| Refusal::UnknownName(raw.to_owned()))?;
         let mut value = Value::constant(variant.value.into(), variant.width, false);
         value.text.clone_from(&name);
         self.named.insert(name);
@@ -150,14 +123,34 @@ impl Kernel<'_> {
     /// The value of a signal or a constant.
     pub(super) fn read(&mut self, key: &str) -> Result<Value> {
         let symbol = self.scope.symbol(key)?;
-        if let Some(known) = &symbol.value {
-            let mut value = Value::constant(known.clone(), symbol.width, symbol.signed());
-            value.text.clone_from(&symbol.net);
-            self.named.insert(key.to_owned());
-            return Ok(value);
-        }
+        let Some(known) = &symbol.value else {
+            let (width, signed) = (symbol.width, symbol.signed());
+            self.note_read(key, 0, width)?;
+            return Ok(Value::net(symbol.net.clone(), width, signed));
+        };
+        let mut value = Value::constant(known.clone(), symbol.width, symbol.signed());
+        value.text.clone_from(&symbol.net);
+        self.named.insert(key.to_owned());
+        Ok(value)
+    }
+
+    /// A field of a signal or a constant, unsigned.
+    fn read_part(&mut self, key: &str, at: usize, width: usize) -> Result<Value> {
+        let symbol = self.scope.symbol(key)?;
+        let whole = match &symbol.value {
+            Some(known) => Value::constant(known.clone(), symbol.width, false),
+            None => {
+                self.note_read(key, at, width)?;
+                Value::net(symbol.net.clone(), symbol.width, false)
+            }
+        };
+        Ok(self.slice(whole, at, width))
+    }
+
+    fn note_read(&mut self, key: &str, at: usize, width: usize) -> Result<()> {
+        let symbol = self.scope.symbol(key)?;
         if symbol.driven_here() {
-            if !self.assigned.covers(key, 0, symbol.width) {
+            if !self.assigned.covers(key, at, width) {
                 return Err(Refusal::ReadFirst(symbol.net.clone()));
             }
             if symbol.role == Role::ChildInput {
@@ -165,11 +158,7 @@ impl Kernel<'_> {
             }
         }
         self.chunk.reads.insert(key.to_owned());
-        Ok(Value::net(
-            symbol.net.clone(),
-            symbol.width,
-            symbol.signed(),
-        ))
+        Ok(())
     }
 
     // Slices and casts.
@@ -178,10 +167,7 @@ impl Kernel<'_> {
         match self.operand(e)? {
             Operand::Integer(value) => fit(&value, width, false),
             Operand::Sized(value) if !value.signed => Ok(self.slice(value, 0, width)),
-            Operand::Sized(value) | Operand::SignedCast(value) => Err(Refusal::NoMeaning {
-                what: "bit_cast of a signed value",
-                expression: value.text,
-            }),
+            Operand::Sized(value) | Operand::SignedCast(value) => Err(Refusal::NoMeaning { what: "bit_cast of a signed value", expression: value.text }),
         }
     }
 
@@ -202,8 +188,7 @@ impl Kernel<'_> {
             let function = format!("slice${}_{}_{at}", value.width, at + here - 1);
             let (result, argument) = (range(here), range(value.width));
             let body = format!("{function} = x{};", select(at, here, value.width));
-            let text =
-                format!("function {result}{function}(input {argument}x); {body} endfunction");
+            let text = format!("function {result}{function}(input {argument}x); {body} endfunction");
             self.functions.insert(function.clone(), text);
             format!("{function}({})", value.text)
         };
@@ -220,31 +205,31 @@ impl Kernel<'_> {
         }
         let (from, above) = (value.width, width - value.width);
         let function = format!("extend${from}_{width}");
-        let sign = if from == 1 {
-            "x".to_owned()
-        } else {
-            format!("x[{}]", from - 1)
-        };
+        let sign = if from == 1 { "x".to_owned() } else { format!("x[{}]", from - 1) };
         let (result, argument) = (range(width), range(from));
         let body = format!("{function} = {{{{{above}{{{sign}}}}}, x}};");
-        let text = format!(
-            "function signed {result}{function}(input signed {argument}x); {body} endfunction"
-        );
+        let text = format!("function signed {result}{function}(input signed {argument}x); {body} endfunction");
         self.functions.insert(function.clone(), text);
-        Ok(Value::compound(
-            format!("{function}({})", value.text),
-            width,
-            true,
-        ))
+        Ok(Value::compound(format!("{function}({})", value.text), width, true))
     }
 
     /// `get_bit`, `get_bits` and the field of a struct.
     fn part(&mut self, base: &E, at: &E, width: usize) -> Result<Value> {
+        let at = self.index(at)?;
+        if let (E::Signal(raw), Operand::Integer(at)) = (base, &at) {
+            let key = self.loops.key(raw)?;
+            let symbol = self.scope.symbols.get(&key);
+            if let Some(symbol) = symbol.filter(|s| matches!(s.ty.kind, TypeKind::Composite(_))) {
+                let at = usize::try_from(at).map_err(|_| Refusal::BadIndex(raw.clone()))?;
+                let signed = field_signed(&symbol.ty, at, width);
+                return Ok(self.read_part(&key, at, width)?.with_sign(signed));
+            }
+        }
         let value = self.sized(base)?;
-        let at = match self.index(at)? {
+        let at = match at {
             Operand::Integer(at) => {
                 let at = position(&value, &at, value.width)?;
-                let signed = value.signed || self.struct_field_signed(base, at, width)?;
+                let signed = value.signed;
                 return Ok(self.slice(value, at, width).with_sign(signed));
             }
             Operand::Sized(at) | Operand::SignedCast(at) => at,
@@ -256,32 +241,13 @@ impl Kernel<'_> {
             let at = self.slice(at, 0, clog2(value.width));
             Value::compound(format!("{}[{}]", value.text, at.text), 1, false)
         } else if value.is_net() && reach {
-            Value::compound(
-                format!("{}[{} +: {width}]", value.text, at.text),
-                width,
-                false,
-            )
+            Value::compound(format!("{}[{} +: {width}]", value.text, at.text), width, false)
         } else {
             let width_of_value = value.width;
             let shifted = format!("({} >> {})", value.with_sign(false).text, at.text);
             self.slice(Value::compound(shifted, width_of_value, false), 0, width)
         };
         Ok(part.with_sign(signed))
-    }
-
-    fn struct_field_signed(&self, base: &E, at: usize, width: usize) -> Result<bool> {
-        match base {
-            E::Paren(e) => self.struct_field_signed(e, at, width),
-            E::Signal(raw) if !raw.contains("$val()$") => {
-                let key = self.loops.key(raw)?;
-                Ok(self
-                    .scope
-                    .symbols
-                    .get(&key)
-                    .is_some_and(|s| field_signed(&s.ty, at, width)))
-            }
-            _ => Ok(false),
-        }
     }
 
     fn replace_bit(&mut self, base: &E, at: &E, bit: &E) -> Result<Value> {
@@ -298,16 +264,9 @@ impl Kernel<'_> {
                 let mask = ones(width) ^ (BigUint::from(1u8) << at);
                 (sized(&mask, width, false), format!("({wide} << {at})"))
             }
-            Operand::Sized(at) | Operand::SignedCast(at) => (
-                format!("(~({width}'d1 << {}))", at.text),
-                format!("({wide} << {})", at.text),
-            ),
+            Operand::Sized(at) | Operand::SignedCast(at) => (format!("(~({width}'d1 << {}))", at.text), format!("({wide} << {})", at.text)),
         };
-        Ok(Value::compound(
-            format!("(({} & {mask}) | {new})", value.text),
-            width,
-            false,
-        ))
+        Ok(Value::compound(format!("(({} & {mask}) | {new})", value.text), width, false))
     }
 
     // Operators of two operands.
@@ -327,53 +286,29 @@ impl Kernel<'_> {
                 (l, r)
             }
             (l, Operand::Sized(r)) => (self.adapt(l, &r)?, r),
-            (Operand::SignedCast(v), _) | (_, Operand::SignedCast(v)) => {
-                return Err(Refusal::LostWidth(v.text))
-            }
+            (Operand::SignedCast(v), _) | (_, Operand::SignedCast(v)) => return Err(Refusal::LostWidth(v.text)),
             (Operand::Integer(v), _) => return Err(Refusal::NoWidth(v.to_string())),
         };
         if l.signed != r.signed {
-            return Err(Refusal::SignsDiffer {
-                left: l.text,
-                right: r.text,
-            });
+            return Err(Refusal::SignsDiffer { left: l.text, right: r.text });
         }
         let signed = l.signed;
         let symbol = operator(op);
         if matches!(op, Op::Mul) {
             let width = l.width + r.width;
-            let (l, r) = if signed {
-                (self.resize_signed(l, width)?, self.resize_signed(r, width)?)
-            } else {
-                (self.slice(l, 0, width), self.slice(r, 0, width))
-            };
-            return Ok(Operand::Sized(Value::compound(
-                format!("({} * {})", l.text, r.text),
-                width,
-                signed,
-            )));
+            let (l, r) =
+                if signed { (self.resize_signed(l, width)?, self.resize_signed(r, width)?) } else { (self.slice(l, 0, width), self.slice(r, 0, width)) };
+            return Ok(Operand::Sized(Value::compound(format!("({} * {})", l.text, r.text), width, signed)));
         }
         // `Bits<N> + bool` is the one operator of two widths.
-        let r = if matches!(op, Op::Add) && r.width == 1 {
-            self.slice(r, 0, l.width).with_sign(signed)
-        } else {
-            r
-        };
+        let r = if matches!(op, Op::Add) && r.width == 1 { self.slice(r, 0, l.width).with_sign(signed) } else { r };
         if l.width != r.width {
-            return Err(Refusal::Width {
-                expression: r.text,
-                expected: l.width,
-                found: r.width,
-            });
+            return Err(Refusal::Width { expression: r.text, expected: l.width, found: r.width });
         }
         let compares = matches!(op, Op::Eq | Op::Ne | Op::Lt | Op::Le | Op::Gt | Op::Ge);
         let width = if compares { 1 } else { l.width };
         let text = format!("({} {symbol} {})", l.text, r.text);
-        Ok(Operand::Sized(Value::compound(
-            text,
-            width,
-            signed && !compares,
-        )))
+        Ok(Operand::Sized(Value::compound(text, width, signed && !compares)))
     }
 
     /// An operand without a width of its own takes that of the other.
@@ -396,24 +331,18 @@ fn fit(value: &BigInt, width: usize, signed: bool) -> Result<Value> {
         value.sign() != Sign::Minus && *value < (one << width)
     };
     if !fits {
-        return Err(Refusal::LiteralTooBig {
-            value: value.to_string(),
-            width,
-        });
+        return Err(Refusal::LiteralTooBig { value: value.to_string(), width });
     }
     Ok(Value::constant(wrapped(value, width), width, signed))
 }
 
 /// A position in a value, `highest` at most.
 fn position(value: &Value, at: &BigInt, highest: usize) -> Result<usize> {
-    usize::try_from(at)
-        .ok()
-        .filter(|at| *at <= highest)
-        .ok_or_else(|| Refusal::OutOfRange {
-            expression: value.text.clone(),
-            position: at.to_string(),
-            width: value.width,
-        })
+    usize::try_from(at).ok().filter(|at| *at <= highest).ok_or_else(|| Refusal::OutOfRange {
+        expression: value.text.clone(),
+        position: at.to_string(),
+        width: value.width,
+    })
 }
 
 fn shift(l: Operand, op: &Op, r: Operand) -> Result<Value> {
@@ -421,22 +350,12 @@ fn shift(l: Operand, op: &Op, r: Operand) -> Result<Value> {
         Operand::Integer(n) => n.to_string(),
         Operand::Sized(v) if !v.signed => v.text,
         Operand::Sized(v) | Operand::SignedCast(v) => {
-            return Err(Refusal::NoMeaning {
-                what: "shift by a signed amount",
-                expression: v.text,
-            });
+            return Err(Refusal::NoMeaning { what: "shift by a signed amount", expression: v.text });
         }
     };
     match l {
-        Operand::Sized(v) if !v.signed => Ok(Value::compound(
-            format!("({} {} {amount})", v.text, operator(op)),
-            v.width,
-            false,
-        )),
-        Operand::Sized(v) | Operand::SignedCast(v) => Err(Refusal::NoMeaning {
-            what: "shift of a signed value",
-            expression: v.text,
-        }),
+        Operand::Sized(v) if !v.signed => Ok(Value::compound(format!("({} {} {amount})", v.text, operator(op)), v.width, false)),
+        Operand::Sized(v) | Operand::SignedCast(v) => Err(Refusal::NoMeaning { what: "shift of a signed value", expression: v.text }),
         Operand::Integer(v) => Err(Refusal::NoWidth(v.to_string())),
     }
 }
@@ -465,10 +384,7 @@ fn operator(op: &Op) -> &'static str {
 /// Literals and loop variables among themselves.
 fn of_integers(l: &BigInt, op: &Op, r: &BigInt) -> Result<Operand> {
     let amount = || {
-        let bad = || Refusal::NoMeaning {
-            what: "shift of literals",
-            expression: format!("{l} by {r}"),
-        };
+        let bad = || Refusal::NoMeaning { what: "shift of literals", expression: format!("{l} by {r}") };
         u16::try_from(r).map_err(|_| bad())
     };
     let integer = match op {
@@ -488,18 +404,9 @@ fn of_integers(l: &BigInt, op: &Op, r: &BigInt) -> Result<Operand> {
                 Op::Le => l <= r,
                 Op::Gt => l > r,
                 Op::Ge => l >= r,
-                _ => {
-                    return Err(Refusal::NoMeaning {
-                        what: "&& or || of literals",
-                        expression: format!("{l}, {r}"),
-                    })
-                }
+                _ => return Err(Refusal::NoMeaning { what: "&& or || of literals", expression: format!("{l}, {r}") }),
             };
-            return Ok(Operand::Sized(Value::constant(
-                u8::from(truth).into(),
-                1,
-                false,
-            )));
+            return Ok(Operand::Sized(Value::constant(u8::from(truth).into(), 1, false)));
         }
     };
     Ok(Operand::Integer(integer))

@@ -54,17 +54,8 @@ impl<'a> Kernel<'a> {
                 return Err(Refusal::Latch(symbol.net.clone()));
             }
         }
-        let Kernel {
-            chunks,
-            functions,
-            named,
-            ..
-        } = kernel;
-        Ok(Printed {
-            chunks,
-            functions,
-            named,
-        })
+        let Kernel { chunks, functions, named, .. } = kernel;
+        Ok(Printed { chunks, functions, named })
     }
 
     /// Ends a statement of the outermost level.

@@ -12,9 +12,7 @@ impl Kernel<'_> {
         let (target, source) = match link {
             VerilogLink::Forward(l) => (self.end(&l.other_name, l)?, self.end(&l.owner_name, l)?),
             VerilogLink::Backward(l) => (self.end(&l.owner_name, l)?, self.end(&l.other_name, l)?),
-            VerilogLink::Bidirectional(_) => {
-                return Err(Refusal::Unsupported("a port that is both input and output"))
-            }
+            VerilogLink::Bidirectional(_) => return Err(Refusal::Unsupported("a port that is both input and output")),
         };
         let value = self.read(&source)?;
         let symbol = self.scope.symbol(&target)?;

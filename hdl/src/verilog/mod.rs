@@ -79,9 +79,7 @@ impl Verilog {
 
     /// One file for each module: its name (`NAME.v`) and its text.
     pub fn files(&self) -> impl Iterator<Item = (String, String)> + '_ {
-        self.modules
-            .iter()
-            .map(|m| (format!("{}.v", m.name), format!("{HEAD}{}", m.text)))
+        self.modules.iter().map(|m| (format!("{}.v", m.name), format!("{HEAD}{}", m.text)))
     }
 }
 
@@ -119,13 +117,9 @@ pub fn print_with<U: Block>(top: &str, build: impl FnOnce() -> U + Send) -> Resu
 
 fn on_big_stack<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new()
-            .stack_size(STACK)
-            .spawn_scoped(scope, work);
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
         match thread {
-            Ok(thread) => thread
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
             Err(e) => Err(Error::Thread(e.to_string())),
         }
     })

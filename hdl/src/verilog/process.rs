@@ -23,16 +23,9 @@ pub(super) struct Chunk {
 #[derive(Debug)]
 pub(super) enum Process {
     /// One unconditional assignment of a whole signal.
-    Assign {
-        key: String,
-        value: String,
-        comments: Vec<String>,
-    },
+    Assign { key: String, value: String, comments: Vec<String> },
     /// Statements whose order matters.
-    Always {
-        writes: BTreeSet<String>,
-        lines: Vec<String>,
-    },
+    Always { writes: BTreeSet<String>, lines: Vec<String> },
 }
 
 /// Takes the chunks of a kernel apart, in the order of their first statements.
@@ -48,24 +41,12 @@ pub(super) fn split(mut chunks: Vec<Chunk>) -> Vec<Process> {
 
 /// Signals that some chunk reads.
 pub(super) fn all_reads(chunks: &[Chunk]) -> BTreeSet<String> {
-    chunks
-        .iter()
-        .flat_map(|c| c.reads.iter().cloned())
-        .collect()
+    chunks.iter().flat_map(|c| c.reads.iter().cloned()).collect()
 }
 
 fn process(mut chunks: Vec<Chunk>) -> Process {
-    if let [Chunk {
-        whole: Some((key, value)),
-        comments,
-        ..
-    }] = chunks.as_mut_slice()
-    {
-        return Process::Assign {
-            key: std::mem::take(key),
-            value: std::mem::take(value),
-            comments: std::mem::take(comments),
-        };
+    if let [Chunk { whole: Some((key, value)), comments, .. }] = chunks.as_mut_slice() {
+        return Process::Assign { key: std::mem::take(key), value: std::mem::take(value), comments: std::mem::take(comments) };
     }
     let mut writes = BTreeSet::new();
     let mut lines = vec![];

@@ -77,12 +77,11 @@ impl Scope {
                 AtomKind::LocalSignal => Role::Local,
                 _ => return Err(Refusal::Unsupported("a port that is both input and output")),
             };
-            let value = (role == Role::Constant)
-                .then(|| wrapped(&literal(&port.value).1, width_of(&port.ty)));
-            scope.add(port.name.clone(), port.name.clone(), role, &port.ty, value)?;
+            let value = (role == Role::Constant).then(|| wrapped(&literal(&port.value).1, width_of(&port.ty)));
+            let net = if role == Role::Local { spelled(&port.name) } else { port.name.clone() };
+            scope.add(port.name.clone(), net, role, &port.ty, value)?;
         }
         for child in &node.children {
-            check_name(&child.name)?;
             for port in &child.ports {
                 let role = match port.kind {
                     AtomKind::InputParameter => Role::ChildInput,
@@ -93,25 +92,14 @@ impl Scope {
                 let key = format!("{}${}", child.name, port.name);
                 // A flip-flop is a register with the name of its field.
                 let is_register = child.flip_flop.is_some() && port.name == "q";
-                let net = if is_register {
-                    child.name.clone()
-                } else {
-                    key.clone()
-                };
+                let net = if is_register { spelled(&child.name) } else { key.clone() };
                 scope.add(key, net, role, &port.ty, None)?;
             }
         }
         Ok(scope)
     }
 
-    fn add(
-        &mut self,
-        key: String,
-        net: String,
-        role: Role,
-        ty: &TypeDescriptor,
-        value: Option<BigUint>,
-    ) -> Result<(), Refusal> {
+    fn add(&mut self, key: String, net: String, role: Role, ty: &TypeDescriptor, value: Option<BigUint>) -> Result<(), Refusal> {
         let width = width_of(ty);
         if width == 0 {
             return Err(Refusal::NoBits(key));
@@ -119,16 +107,7 @@ impl Scope {
         check_name(&net)?;
         self.add_variants(ty)?;
         self.order.push(key.clone());
-        self.symbols.insert(
-            key,
-            Symbol {
-                net,
-                role,
-                ty: ty.clone(),
-                width,
-                value,
-            },
-        );
+        self.symbols.insert(key, Symbol { net, role, ty: ty.clone(), width, value });
         Ok(())
     }
 
@@ -137,11 +116,7 @@ impl Scope {
         match &ty.kind {
             TypeKind::Enum(names) => {
                 for (value, name) in names.iter().enumerate() {
-                    let new = Variant {
-                        width: width_of(ty),
-                        value,
-                        of: names.len(),
-                    };
+                    let new = Variant { width: width_of(ty), value, of: names.len() };
                     let old = self.variants.insert(name.replace("::", "$"), new);
                     if old.is_some_and(|old| old != new) {
                         return Err(Refusal::EnumsClash(name.clone()));
@@ -149,9 +124,7 @@ impl Scope {
                 }
                 Ok(())
             }
-            TypeKind::Composite(fields) => {
-                fields.iter().try_for_each(|f| self.add_variants(&f.kind))
-            }
+            TypeKind::Composite(fields) => fields.iter().try_for_each(|f| self.add_variants(&f.kind)),
             TypeKind::Bits(_) | TypeKind::Signed(_) => Ok(()),
         }
     }
@@ -164,9 +137,7 @@ impl Scope {
     }
 
     pub(super) fn symbol(&self, key: &str) -> Result<&Symbol, Refusal> {
-        self.symbols
-            .get(key)
-            .ok_or_else(|| Refusal::UnknownName(key.to_owned()))
+        self.symbols.get(key).ok_or_else(|| Refusal::UnknownName(key.to_owned()))
     }
 }
 
@@ -193,10 +164,7 @@ impl Loops {
         let (mut key, mut rest) = (String::new(), raw.trim_start_matches('.'));
         while let Some((before, after)) = rest.split_once('[') {
             let (index, after) = after.split_once(']').ok_or_else(bad)?;
-            let index = syn::parse_str(index)
-                .ok()
-                .and_then(|e| self.evaluate(&e))
-                .ok_or_else(bad)?;
+            let index = syn::parse_str(index).ok().and_then(|e| self.evaluate(&e)).ok_or_else(bad)?;
             key += &format!("{before}${index}");
             rest = after;
         }
@@ -205,10 +173,7 @@ impl Loops {
 
     fn evaluate(&self, e: &syn::Expr) -> Option<BigInt> {
         match e {
-            syn::Expr::Lit(syn::ExprLit {
-                lit: syn::Lit::Int(i),
-                ..
-            }) => i.base10_digits().parse().ok(),
+            syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Int(i), .. }) => i.base10_digits().parse().ok(),
             syn::Expr::Paren(p) => self.evaluate(&p.expr),
             syn::Expr::Path(p) => self.value(&p.path.get_ident()?.to_string()).cloned(),
             syn::Expr::Binary(b) => {
@@ -231,22 +196,12 @@ impl Loops {
 pub(super) fn field(ty: &TypeDescriptor, path: &str) -> Result<(usize, TypeDescriptor), Refusal> {
     let (mut at, mut ty) = (0, ty);
     for name in path.split('$') {
-        let missing = || Refusal::NoField {
-            kind: ty.name.clone(),
-            field: name.to_owned(),
-        };
+        let missing = || Refusal::NoField { kind: ty.name.clone(), field: name.to_owned() };
         let TypeKind::Composite(fields) = &ty.kind else {
             return Err(missing());
         };
-        let position = fields
-            .iter()
-            .position(|f| f.fieldname == name)
-            .ok_or_else(missing)?;
-        at += fields
-            .iter()
-            .take(position)
-            .map(|f| width_of(&f.kind))
-            .sum::<usize>();
+        let position = fields.iter().position(|f| f.fieldname == name).ok_or_else(missing)?;
+        at += fields.iter().take(position).map(|f| width_of(&f.kind)).sum::<usize>();
         ty = &fields[position].kind;
     }
     Ok((at, ty.clone()))
@@ -267,12 +222,23 @@ pub(super) fn field_signed(ty: &TypeDescriptor, at: usize, width: usize) -> bool
     false
 }
 
-/// Refuses what Verilog or SystemVerilog reserves.
+/// A name for something inside a module: one that is reserved gets a `_` behind it.
+pub(super) fn spelled(name: &str) -> String {
+    if is_reserved(name) {
+        format!("{name}_")
+    } else {
+        name.to_owned()
+    }
+}
+
+fn is_reserved(name: &str) -> bool {
+    RESERVED.split_whitespace().any(|word| word == name)
+}
+
+/// Refuses what is no name, or one that Verilog or SystemVerilog reserves.
 pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
-    let legal = name
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '$');
-    if legal && !RESERVED.split_whitespace().any(|word| word == name) {
+    let legal = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '$');
+    if legal && !is_reserved(name) {
         Ok(())
     } else {
         Err(Refusal::BadName(name.to_owned()))

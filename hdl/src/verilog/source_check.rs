@@ -31,22 +31,14 @@ struct Checker {
 impl Checker {
     fn report(&mut self, at: impl Spanned, what: String) {
         if self.in_kernel {
-            self.found.push(Finding {
-                line: at.span().start().line,
-                what,
-            });
+            self.found.push(Finding { line: at.span().start().line, what });
         }
     }
 }
 
 impl<'a> Visit<'a> for Checker {
     fn visit_impl_item_fn(&mut self, function: &'a syn::ImplItemFn) {
-        let is_kernel = |a: &syn::Attribute| {
-            a.path()
-                .segments
-                .last()
-                .is_some_and(|s| s.ident == "hdl_gen")
-        };
+        let is_kernel = |a: &syn::Attribute| a.path().segments.last().is_some_and(|s| s.ident == "hdl_gen");
         let outer = std::mem::replace(&mut self.in_kernel, function.attrs.iter().any(is_kernel));
         visit::visit_impl_item_fn(self, function);
         self.in_kernel = outer;
@@ -60,11 +52,7 @@ impl<'a> Visit<'a> for Checker {
     }
 
     fn visit_expr_for_loop(&mut self, l: &'a syn::ExprForLoop) {
-        if let syn::Expr::Range(syn::ExprRange {
-            limits: syn::RangeLimits::Closed(token),
-            ..
-        }) = l.expr.as_ref()
-        {
+        if let syn::Expr::Range(syn::ExprRange { limits: syn::RangeLimits::Closed(token), .. }) = l.expr.as_ref() {
             self.report(token, "`..=`: RustHDL drops the last turn".to_owned());
         }
         // The bounds are evaluated: a constant is fine in them.
@@ -80,19 +68,10 @@ impl<'a> Visit<'a> for Checker {
     fn visit_expr_path(&mut self, path: &'a syn::ExprPath) {
         let upper = |ident: &syn::Ident| {
             let name = ident.to_string();
-            name.chars().any(|c| c.is_ascii_uppercase())
-                && !name.chars().any(|c| c.is_ascii_lowercase())
+            name.chars().any(|c| c.is_ascii_uppercase()) && !name.chars().any(|c| c.is_ascii_lowercase())
         };
-        if let Some(last) = path
-            .path
-            .segments
-            .last()
-            .filter(|s| upper(&s.ident) && path.path.segments.len() == 1)
-        {
-            let what = format!(
-                "`{}`: RustHDL keeps only the name of a constant: use a `Constant` field",
-                last.ident
-            );
+        if let Some(last) = path.path.segments.last().filter(|s| upper(&s.ident) && path.path.segments.len() == 1) {
+            let what = format!("`{}`: RustHDL keeps only the name of a constant: use a `Constant` field", last.ident);
             self.report(path, what);
         }
     }

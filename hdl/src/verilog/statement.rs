@@ -7,8 +7,7 @@ use super::scope::field;
 use super::value::{is_signed, select, width_of, Operand, Value};
 use num_bigint::BigUint;
 use rust_hdl::prelude::ast::{
-    VerilogBlockOrConditional as Otherwise, VerilogConditional, VerilogExpression as E,
-    VerilogLoop, VerilogMatch, VerilogStatement as S,
+    VerilogBlockOrConditional as Otherwise, VerilogConditional, VerilogExpression as E, VerilogLoop, VerilogMatch, VerilogStatement as S,
 };
 use rust_hdl::prelude::clog2;
 use std::collections::BTreeSet;
@@ -37,12 +36,7 @@ impl Kernel<'_> {
     fn statement(&mut self, statement: &S) -> Result<()> {
         match statement {
             S::Assignment(target, value) => self.assignment(target, value),
-            S::SliceAssignment {
-                base,
-                width,
-                offset,
-                replacement,
-            } => self.field_assignment(base, *width, offset, replacement),
+            S::SliceAssignment { base, width, offset, replacement } => self.field_assignment(base, *width, offset, replacement),
             S::If(conditional) => self.conditional(conditional, ""),
             S::Match(choice) => self.choice(choice),
             S::Loop(l) => self.unroll(l),
@@ -62,9 +56,7 @@ impl Kernel<'_> {
     }
 
     fn line(&mut self, text: &str) {
-        self.chunk
-            .lines
-            .push(format!("{:1$}{text}", "", 4 * self.depth));
+        self.chunk.lines.push(format!("{:1$}{text}", "", 4 * self.depth));
     }
 
     fn comment(&mut self, text: &str) {
@@ -87,29 +79,17 @@ impl Kernel<'_> {
             return Err(Refusal::NotAssignable(symbol.net.clone()));
         }
         match path {
-            None => Ok(Target {
-                width: symbol.width,
-                signed: symbol.signed(),
-                at: 0,
-                key,
-            }),
+            None => Ok(Target { width: symbol.width, signed: symbol.signed(), at: 0, key }),
             Some(path) => {
                 let (at, ty) = field(&symbol.ty, path)?;
-                Ok(Target {
-                    key,
-                    at,
-                    width: width_of(&ty),
-                    signed: is_signed(&ty),
-                })
+                Ok(Target { key, at, width: width_of(&ty), signed: is_signed(&ty) })
             }
         }
     }
 
     fn assignment(&mut self, target: &E, value: &E) -> Result<()> {
         let E::Signal(raw) = target else {
-            return Err(Refusal::Unsupported(
-                "assignment to something that is no signal",
-            ));
+            return Err(Refusal::Unsupported("assignment to something that is no signal"));
         };
         let target = self.target(raw)?;
         if let E::IndexReplace(base, at, bit) = value {
@@ -131,11 +111,7 @@ impl Kernel<'_> {
                 Ok(at) if at < value.width => return self.write(&target.key, at, 1, &bit),
                 _ => {
                     let (position, width) = (at.to_string(), value.width);
-                    return Err(Refusal::OutOfRange {
-                        expression: value.text,
-                        position,
-                        width,
-                    });
+                    return Err(Refusal::OutOfRange { expression: value.text, position, width });
                 }
             },
             Operand::Sized(at) | Operand::SignedCast(at) => self.slice(at, 0, clog2(value.width)),
@@ -149,9 +125,7 @@ impl Kernel<'_> {
     /// `x.next.f = value`: RustHDL tells the place of the field.
     fn field_assignment(&mut self, base: &E, width: usize, offset: &E, value: &E) -> Result<()> {
         let E::Signal(raw) = base else {
-            return Err(Refusal::Unsupported(
-                "assignment to a field of something that is no signal",
-            ));
+            return Err(Refusal::Unsupported("assignment to a field of something that is no signal"));
         };
         let target = self.target(raw)?;
         let Operand::Integer(at) = self.index(offset)? else {
@@ -165,23 +139,12 @@ impl Kernel<'_> {
     }
 
     /// Assigns a slice of a signal.
-    pub(super) fn write(
-        &mut self,
-        key: &str,
-        at: usize,
-        width: usize,
-        value: &Value,
-    ) -> Result<()> {
+    pub(super) fn write(&mut self, key: &str, at: usize, width: usize, value: &Value) -> Result<()> {
         self.note_write(key)?;
         let symbol = self.scope.symbol(key)?;
         let alone = self.chunk.lines.is_empty() && self.depth == 0 && width == symbol.width;
         self.chunk.whole = alone.then(|| (key.to_owned(), value.text.clone()));
-        self.line(&format!(
-            "{}{} = {};",
-            symbol.net,
-            select(at, width, symbol.width),
-            value.text
-        ));
+        self.line(&format!("{}{} = {};", symbol.net, select(at, width, symbol.width), value.text));
         self.assigned.assign(key, at, width);
         Ok(())
     }

@@ -34,15 +34,12 @@ impl Node {
 
     /// The flip-flops in it, with their initial values.
     pub(super) fn flip_flops(&self) -> impl Iterator<Item = (&Node, &BigUint)> {
-        self.children
-            .iter()
-            .filter_map(|c| Some((c, c.flip_flop.as_ref()?)))
+        self.children.iter().filter_map(|c| Some((c, c.flip_flop.as_ref()?)))
     }
 
     /// Name of the field that holds it, without an array's index.
     pub(super) fn field(&self) -> &str {
-        self.name
-            .trim_end_matches(|c: char| c.is_ascii_digit() || c == '$')
+        self.name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '$')
     }
 }
 
@@ -63,12 +60,7 @@ struct Collector {
 impl Collector {
     fn local_name(&self, name: &str) -> String {
         let interfaces = self.open.last().map_or(&[][..], |(_, names)| names);
-        interfaces
-            .iter()
-            .map(String::as_str)
-            .chain([name])
-            .collect::<Vec<_>>()
-            .join("$")
+        interfaces.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join("$")
     }
 }
 
@@ -81,14 +73,7 @@ impl Probe for Collector {
         };
         let code = block.hdl();
         let flip_flop = initial_value(block, &code);
-        let node = Node {
-            name,
-            path,
-            ports: vec![],
-            code,
-            children: vec![],
-            flip_flop,
-        };
+        let node = Node { name, path, ports: vec![], code, children: vec![], flip_flop };
         self.open.push((node, vec![]));
     }
 
@@ -116,12 +101,7 @@ impl Probe for Collector {
 
     fn visit_atom(&mut self, name: &str, atom: &dyn Atom) {
         let name = self.local_name(name);
-        let port = Port {
-            name,
-            kind: atom.kind(),
-            ty: atom.descriptor(),
-            value: atom.verilog(),
-        };
+        let port = Port { name, kind: atom.kind(), ty: atom.descriptor(), value: atom.verilog() };
         if let Some((node, _)) = self.open.last_mut() {
             node.ports.push(port);
         }
@@ -137,8 +117,6 @@ fn initial_value(block: &dyn Block, code: &Verilog) -> Option<BigUint> {
         return None;
     }
     let text: String = text.split_whitespace().collect();
-    let value = text
-        .strip_prefix("initialbeginq=")?
-        .strip_suffix(";endalways@(posedgeclock)beginq<=d;end")?;
+    let value = text.strip_prefix("initialbeginq=")?.strip_suffix(";endalways@(posedgeclock)beginq<=d;end")?;
     parse_hex(value)?.1.to_biguint()
 }

@@ -35,30 +35,15 @@ pub(super) enum Operand {
 
 impl Value {
     pub(super) fn net(text: String, width: usize, signed: bool) -> Self {
-        Value {
-            text,
-            width,
-            signed,
-            shape: Shape::Net,
-        }
+        Value { text, width, signed, shape: Shape::Net }
     }
 
     pub(super) fn compound(text: String, width: usize, signed: bool) -> Self {
-        Value {
-            text,
-            width,
-            signed,
-            shape: Shape::Compound,
-        }
+        Value { text, width, signed, shape: Shape::Compound }
     }
 
     pub(super) fn constant(value: BigUint, width: usize, signed: bool) -> Self {
-        Value {
-            text: sized(&value, width, signed),
-            width,
-            signed,
-            shape: Shape::Constant(value),
-        }
+        Value { text: sized(&value, width, signed), width, signed, shape: Shape::Constant(value) }
     }
 
     /// The same bits with this sign.
@@ -147,8 +132,5 @@ pub(super) fn literal(literal: &VerilogLiteral) -> (usize, BigInt) {
 /// Parses `8'hff`.
 pub(super) fn parse_hex(text: &str) -> Option<(usize, BigInt)> {
     let (width, digits) = text.split_once("'h")?;
-    Some((
-        width.parse().ok()?,
-        BigInt::parse_bytes(digits.as_bytes(), 16)?,
-    ))
+    Some((width.parse().ok()?, BigInt::parse_bytes(digits.as_bytes(), 16)?))
 }

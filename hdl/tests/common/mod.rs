@@ -22,12 +22,7 @@ pub(crate) fn dut_with<U: Block>(name: &str, build: impl FnOnce() -> U + Send) -
 /// Runs Verilog in Verilator, with what has no initial value random.
 pub(crate) fn run(name: &str, verilog: &str) -> Dut {
     let wave = std::env::var_os("TOE_WAVE");
-    let options = Options {
-        trace: wave.is_some(),
-        assertions: true,
-        x_unique: true,
-        optimise: false,
-    };
+    let options = Options { trace: wave.is_some(), assertions: true, x_unique: true, optimise: false };
     let mut dut = Dut::build(name, verilog, &options).unwrap_or_else(|e| panic!("{e}"));
     if let Some(dir) = wave {
         let path = std::path::Path::new(&dir).join(format!("{name}.vcd"));
@@ -44,14 +39,8 @@ pub(crate) struct Random {
 
 /// See [`Random`].
 pub(crate) fn random(seed: u64) -> Random {
-    let seed = std::env::var("TOE_SEED")
-        .ok()
-        .and_then(|s| s.parse().ok())
-        .unwrap_or(seed);
-    Random {
-        rng: ChaCha8Rng::seed_from_u64(seed),
-        seed,
-    }
+    let seed = std::env::var("TOE_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(seed);
+    Random { rng: ChaCha8Rng::seed_from_u64(seed), seed }
 }
 
 impl Deref for Random {
