@@ -139,6 +139,40 @@ fn classic_pcap() -> Outcome {
     Ok(())
 }
 
+/// A pcapng file of two interfaces, little-endian: microseconds because nothing else is said, and 2^-20 seconds; the
+/// frames are not in the order of time.
+#[test]
+fn pcapng_time_units() -> Outcome {
+    fn block(kind: u32, body: &[u8]) -> Vec<u8> {
+        let total = u32::try_from(body.len() + 12).expect("short").to_le_bytes();
+        [&kind.to_le_bytes(), &total, body, &total].concat()
+    }
+    fn packet(interface: u8, units: u8, byte: u8) -> Vec<u8> {
+        block(6, &[&[interface, 0, 0, 0, 0, 0, 0, 0, units, 0, 0, 0, 60, 0, 0, 0, 60, 0, 0, 0][..], &[byte; 60]].concat())
+    }
+    let section = block(0x0a0d_0d0a, &[0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255]);
+    let micros = block(1, &[1, 0, 0, 0, 0, 0, 0, 0]);
+    let binary = block(1, &[1, 0, 0, 0, 0, 0, 0, 0, 9, 0, 1, 0, 0x94, 0, 0, 0, 0, 0, 0, 0]);
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("a.pcapng");
+    fs::write(&path, [section.clone(), micros.clone(), binary, packet(0, 7, 0xcc), packet(1, 4, 0xaa), packet(0, 5, 0xbb)].concat())?;
+    let mut replay = Replay::open(&path, Pacing::Original)?;
+    // 4 / 2^20 s are 3814 ns; then come 5 and 7 us.
+    for (at, byte) in [(0, 0xaa), (5000 - 3814, 0xbb), (7000 - 3814, 0xcc)] {
+        assert_eq!(replay.next_event(), Some(Nanoseconds(at)));
+        assert_eq!(replay.receive(Nanoseconds(at))?, Some(frame(byte, 60)));
+    }
+    // Raw IP is no Ethernet (link type 101).
+    let raw_ip = block(1, &[101, 0, 0, 0, 0, 0, 0, 0]);
+    fs::write(&path, [section.clone(), raw_ip, packet(0, 1, 1)].concat())?;
+    let error = Replay::open(&path, Pacing::Fast).err().ok_or("raw IP was taken")?.to_string();
+    assert!(error.ends_with("frame 1: expected link type Ethernet, found RAW"), "{error}");
+    fs::write(&path, [section, micros, packet(1, 1, 1)].concat())?;
+    let error = Replay::open(&path, Pacing::Fast).err().ok_or("an unknown interface was taken")?.to_string();
+    assert!(error.ends_with("frame 1: no such interface"), "{error}");
+    Ok(())
+}
+
 #[test]
 fn a_link_is_two_ends() -> Outcome {
     let (mut a, mut b) = link(Nanoseconds(100));
@@ -176,8 +210,12 @@ fn datagrams() -> Outcome {
     let padded = b.receive(now)?.ok_or("nothing came")?;
     assert_eq!((&padded.bytes[..42], &padded.bytes[42..]), (&[2; 42][..], &[0; 18][..]));
     assert_eq!(b.receive(now)?, None);
+    // Who was told a peer, or has found one, keeps it.
+    let mut stranger = Datagram::bind(&dir.path().join("c"), Some(&path_b))?;
+    stranger.send(now, frame(5, 60))?;
+    assert_eq!(b.receive(now)?, Some(frame(5, 60)));
     b.send(now, frame(4, 1514))?;
-    assert_eq!(a.receive(now)?, Some(frame(4, 1514)));
+    assert_eq!((a.receive(now)?, stranger.receive(now)?), (Some(frame(4, 1514)), None));
     assert!(!wait(&[a.poll_fd().ok_or("no descriptor")?], Nanoseconds::from_millis(1))?);
     drop(b);
     assert!(!path_b.exists(), "its file goes with it");

@@ -213,6 +213,31 @@ fn the_line_has_a_rate_and_a_queue() -> Outcome {
     Ok(())
 }
 
+/// A frame of less than 60 bytes is padded on the wire: 84 bytes with preamble, FCS and gap, 672 ns at 1 Gb/s.
+#[test]
+fn a_short_frame_takes_the_time_of_the_shortest() -> Outcome {
+    for len in [1, 42, 60] {
+        let (mut wire, _far) = impaired("rate=1G");
+        wire.send(Nanoseconds(0), WireFrame::new(vec![0; len]))?;
+        assert_eq!(wire.next_event(), Some(Nanoseconds(672)), "{len}");
+    }
+    Ok(())
+}
+
+/// The two directions do not share their luck.
+#[test]
+fn the_directions_are_independent() -> Outcome {
+    let (mut wire, mut far) = impaired("loss=50%,seed=10");
+    let mut same = 0;
+    for index in 0..400 {
+        far.send(Nanoseconds(0), numbered(index, 1))?;
+        wire.send(Nanoseconds(0), numbered(index, 1))?;
+        same += u32::from(wire.receive(Nanoseconds(0))?.is_some() == far.receive(Nanoseconds(0))?.is_some());
+    }
+    assert!((150..250).contains(&same), "the fates agree {same} times of 400");
+    Ok(())
+}
+
 #[test]
 fn the_way_in_is_impaired_alike() -> Outcome {
     let (mut wire, mut far) = impaired("rx.delay=1ms,rx.loss=50%,seed=9");

@@ -174,6 +174,111 @@ fn padding_is_not_payload() -> Outcome {
     Ok(())
 }
 
+/// An echo request that is damaged, a fragment, or something else, gets no reply; a fragment is no segment.
+#[test]
+fn what_is_not_whole_is_refused() -> Outcome {
+    let request = hex::decode(ECHO_REQUEST)?;
+    let mut damaged = request.clone();
+    damaged[50] ^= 4;
+    assert_eq!(build_icmp_echo_reply(&damaged), Err(ParseError::Checksum { what: "ICMP message" }));
+    assert!(matches!(build_icmp_echo_reply(&hex::decode(SYN)?), Err(ParseError::Field { field: "protocol", found: 6, .. })));
+    assert!(matches!(parse_tcp_frame(&request), Err(ParseError::Field { field: "protocol", found: 1, .. })));
+    assert!(matches!(parse_tcp_frame(&hex::decode(ARP_REQUEST)?), Err(ParseError::Field { field: "EtherType", found: 0x0806, .. })));
+
+    let bytes = hex::decode(GET)?;
+    let frame = parse_tcp_frame(&bytes)?;
+    for (offset, more) in [(0, true), (8, false), (65528, true)] {
+        let ip = Ipv4Repr { fragment: Fragment::new(offset, more).ok_or("no multiple of 8")?, ..frame.ip };
+        let bytes = build_tcp_frame(&frame.eth, &ip, &frame.tcp)?;
+        let expected = Err(ParseError::Field { what: "IPv4 header", field: "fragment offset", found: u32::from(offset) });
+        assert_eq!(parse_tcp_frame(&bytes), expected, "{offset} {more}");
+    }
+    assert_eq!(Fragment::new(7, false), None);
+    Ok(())
+}
+
+/// Lengths and versions that contradict the bytes, by RFC 791 section 3.1; options are passed over.
+#[test]
+fn ipv4_headers_that_are_wrong() -> Outcome {
+    let bytes = &hex::decode(GET)?[14..];
+    let with = |at: usize, value: u8| {
+        let mut bytes = bytes.to_vec();
+        bytes[at] = value;
+        bytes
+    };
+    let field = |bytes: &[u8]| match Ipv4Packet::parse(bytes) {
+        Err(ParseError::Field { field, found, .. }) => Some((field, found)),
+        _ => None,
+    };
+    assert_eq!(field(&with(0, 0x65)), Some(("version", 6)));
+    assert_eq!(field(&with(0, 0x44)), Some(("header length", 4)));
+    assert_eq!(field(&with(3, 19)), Some(("total length", 19)));
+    assert_eq!(Ipv4Packet::parse(&with(3, 56)).err(), Some(ParseError::Truncated { what: "IPv4 datagram", expected: 56, found: 55 }));
+    assert_eq!(Ipv4Packet::parse(&bytes[..19]).err(), Some(ParseError::Truncated { what: "IPv4 header", expected: 20, found: 19 }));
+    let long = with(0, 0x4f);
+    assert_eq!(Ipv4Packet::parse(&long[..55]).err(), Some(ParseError::Truncated { what: "IPv4 header", expected: 60, found: 55 }));
+    let long = with(0, 0x46);
+    let long = Ipv4Packet::parse(&long)?;
+    assert_eq!((long.header().len(), long.options(), long.payload()), (24, &bytes[20..24], &bytes[24..]));
+    Ok(())
+}
+
+/// Data offsets that contradict the bytes, by RFC 9293 section 3.1.
+#[test]
+fn tcp_headers_that_are_wrong() -> Outcome {
+    let bytes = &hex::decode(GET)?[34..];
+    let with_offset = |words: u8, len: usize| {
+        let mut bytes = bytes[..len].to_vec();
+        bytes[12] = words << 4;
+        TcpPacket::parse(&bytes).map(|tcp| (tcp.header_len(), tcp.payload().len())).map_err(|error| error.to_string())
+    };
+    assert_eq!(with_offset(8, 35), Ok((32, 3)));
+    assert_eq!(with_offset(5, 20), Ok((20, 0)));
+    assert_eq!(with_offset(4, 35), Err("TCP header: data offset is 4, which is not legal or not supported".to_owned()));
+    assert_eq!(with_offset(9, 35), Err("TCP header: expected at least 36 bytes, found 35".to_owned()));
+    assert_eq!(with_offset(5, 19), Err("TCP header: expected at least 20 bytes, found 19".to_owned()));
+    Ok(())
+}
+
+#[test]
+fn arp_of_another_kind_is_refused() -> Outcome {
+    let bytes = &hex::decode(ARP_REQUEST)?[14..];
+    for (at, value) in [(1, 6), (2, 0x86), (4, 8), (5, 16), (7, 3), (7, 0), (6, 1)] {
+        let mut other = bytes.to_vec();
+        other[at] = value;
+        assert!(matches!(ArpPacket::parse(&other), Err(ParseError::Field { .. })), "byte {at} is {value}");
+    }
+    assert!(matches!(ArpPacket::parse(&bytes[..27]), Err(ParseError::Truncated { .. })));
+    Ok(())
+}
+
+/// RFC 2018 section 3: four blocks, three beside timestamps; and no more is dropped than must be.
+#[test]
+fn sack_blocks_that_fit() {
+    let blocks: Vec<_> = (0..5).map(|i| SackBlock { left: SeqNumber(i * 10), right: SeqNumber(i * 10 + 5) }).collect();
+    let plain = TcpOptions::new().with_sack(&blocks);
+    assert_eq!((plain.sack(), plain.wire_len()), (&blocks[..4], 36));
+    let timestamps = plain.with_timestamps(1, 2);
+    assert_eq!((timestamps.sack(), timestamps.wire_len()), (&blocks[..3], 40));
+    // 4 + 10 + 2 + 3 * 8 are 40 without padding, and with another 3 not.
+    let full = timestamps.with_mss(1460);
+    assert_eq!((full.sack(), full.wire_len()), (&blocks[..3], 40));
+    let over = full.with_window_scale(7);
+    assert_eq!((over.sack(), over.wire_len()), (&blocks[..2], 40));
+    assert_eq!(over.with_sack(&[]).with_sack_permitted().wire_len(), 20, "as Linux's SYN");
+}
+
+/// `left =< x < right` at the edges, across the wrap; an empty range holds nothing.
+#[test]
+fn between_at_the_edges() {
+    let (left, right) = (SeqNumber(0xffff_fffe), SeqNumber(2));
+    let inside: Vec<_> = (0..8).map(|i| SeqNumber(0xffff_fffc) + i).map(|x| x.between(left, right)).collect();
+    assert_eq!(inside, [false, false, true, true, true, true, false, false]);
+    assert!(!left.between(left, left) && !right.between(left, left));
+    // All but one number.
+    assert!(SeqNumber(0).between(SeqNumber(2), SeqNumber(1)) && !SeqNumber(1).between(SeqNumber(2), SeqNumber(1)));
+}
+
 #[test]
 fn addresses_in_text() {
     assert_eq!("02:00:00:00:00:0a".parse(), Ok(MacAddr([2, 0, 0, 0, 0, 10])));

@@ -115,7 +115,7 @@ pub trait Wire: Send {
     fn send(&mut self, now: Nanoseconds, frame: WireFrame) -> Result<(), WireError>;
 
     /// The next frame that has arrived by `now`. Frames on their way out are moved on as well, so it is to be called
-    /// now and then even by who expects nothing.
+    /// now and then even by who expects nothing. It may cost a system call: not a thing to do in every clock cycle.
     ///
     /// # Errors
     /// Only what makes further use senseless.

@@ -123,3 +123,24 @@ impl Wire for Tap {
         vec![("tap: bad FCS", self.bad_fcs), ("tap: lost", self.lost)]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each message says what is missing and the command that mends it.
+    #[test]
+    fn errors_say_what_mends_them() {
+        let os = io::Error::from_raw_os_error;
+        for (error, missing, command) in [
+            (explain_open("t", os(libc::ENOENT)), "device is missing", "modprobe tun"),
+            (explain_open("t", os(libc::EACCES)), "run as root", "chmod 666 /dev/net/tun"),
+            (explain_attach("t", os(libc::EPERM)), "CAP_NET_ADMIN is missing", "ip tuntap add dev t mode tap user $USER"),
+            (explain_attach("t", os(libc::EBUSY)), "another program", "ip -details link show t"),
+            (explain_attach("t", os(libc::EINVAL)), "is no plain TAP", "ip -details link show t"),
+        ] {
+            let text = error.to_string();
+            assert!(text.starts_with("TAP t: ") && text.contains(missing) && text.contains(command), "{text}");
+        }
+    }
+}
