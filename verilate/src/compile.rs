@@ -21,10 +21,10 @@ pub struct Options {
 }
 
 /// Warnings about style. Every other one is an error: UNOPTFLAT, LATCH, MULTIDRIVEN, PROCASSWIRE, WIDTH...
-const STYLE: &[&str] = &["DECLFILENAME", "UNUSEDSIGNAL", "UNUSEDPARAM", "PINCONNECTEMPTY", "UNSIGNED", "CMPCONST", "VARHIDDEN"];
+const STYLE: &[&str] = &["DECLFILENAME", "UNUSEDSIGNAL", "UNUSEDPARAM", "PINCONNECTEMPTY", "UNSIGNED", "CMPCONST", "VARHIDDEN", "SYMRSVDWORD"];
 
 /// Part of a cached library's name: to be raised when what is made from the same input changes.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
 
 /// The shared library of a design.
 pub(crate) fn shared(top: &str, verilog: &str, options: &Options) -> Result<PathBuf, Error> {

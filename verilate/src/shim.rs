@@ -32,9 +32,9 @@ fn port(line: &str) -> Option<Result<HeaderPort, Error>> {
     Some(Ok(HeaderPort { member, name, width: high - low + 1, output: kind.starts_with("OUT") }))
 }
 
-/// Undoes Verilator's spelling of names in C++: `__024` is `$`, `___05F` is `__`.
+/// Undoes Verilator's spelling of names in C++: `__024` is `$`, `___05F` is `__`, `__SYM__int` is `int`.
 fn decode(member: &str) -> String {
-    let (mut name, mut rest) = (String::new(), member);
+    let (mut name, mut rest) = (String::new(), member.strip_prefix("__SYM__").unwrap_or(member));
     while let Some(at) = rest.find("__0") {
         let code = rest.get(at + 3..at + 5).and_then(|hex| u8::from_str_radix(hex, 16).ok());
         name += &rest[..at];
@@ -86,10 +86,10 @@ mod tests {
 
     #[test]
     fn ports_are_read_from_the_header() {
-        let header = "    VL_IN8(&clock,0,0);\n    VL_OUT64(&m__024data,63,0);\n    VL_INW(&wide,129,0,5);\n    VL_IN8(&a___05Fb,2,0);\n";
+        let header = "    VL_IN8(&clock,0,0);\n    VL_OUT64(&m__024data,63,0);\n    VL_INW(&wide,129,0,5);\n    VL_IN8(&a___05Fb,2,0);\n    VL_OUT16(&__SYM__int,8,0);\n";
         let found = ports(header).expect("legal ports");
         let seen: Vec<_> = found.iter().map(|p| (p.name.as_str(), p.width, p.output)).collect();
-        assert_eq!(seen, [("clock", 1, false), ("m$data", 64, true), ("wide", 130, false), ("a__b", 3, false)]);
+        assert_eq!(seen, [("clock", 1, false), ("m$data", 64, true), ("wide", 130, false), ("a__b", 3, false), ("int", 9, true)]);
         assert!(matches!(ports("    VL_INOUT8(&pad,0,0);"), Err(Error::Port(name)) if name == "pad"));
     }
 }

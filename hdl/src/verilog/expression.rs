@@ -241,6 +241,7 @@ impl Kernel<'_> {
             let at = self.slice(at, 0, clog2(value.width));
             Value::compound(format!("{}[{}]", value.text, at.text), 1, false)
         } else if value.is_net() && reach {
+            let at = self.slice(at, 0, clog2(value.width));
             Value::compound(format!("{}[{} +: {width}]", value.text, at.text), width, false)
         } else {
             let width_of_value = value.width;
