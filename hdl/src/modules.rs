@@ -1,0 +1,41 @@
+//! The modules that can be printed by name.
+//!
+//! A module that is to be measured alone (`cargo xtask synth --module NAME`) has its line in [`MODULES`].
+
+use crate::ram::{StreamFifo, StreamSkid};
+use crate::verilog::{print_with, Error, Verilog};
+use rust_hdl::prelude::Block;
+
+/// A module and how to print it.
+pub struct Entry {
+    /// Name of the Verilog module.
+    pub name: &'static str,
+    /// What it is.
+    pub about: &'static str,
+    print: fn(&str) -> Result<Verilog, Error>,
+}
+
+impl Entry {
+    const fn of<U: Block + Default>(name: &'static str, about: &'static str) -> Self {
+        Entry { name, about, print: |name| print_with(name, U::default) }
+    }
+
+    /// Prints it.
+    ///
+    /// # Errors
+    /// As [`crate::verilog::print`].
+    pub fn print(&self) -> Result<Verilog, Error> {
+        (self.print)(self.name)
+    }
+}
+
+/// Every module that can be named.
+pub const MODULES: &[Entry] = &[
+    Entry::of::<StreamFifo<9, 10>>("stream_fifo", "queue of 512 beats"),
+    Entry::of::<StreamSkid>("stream_skid", "registers in a stream, both ways"),
+];
+
+/// The module with this name.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    MODULES.iter().find(|e| e.name == name)
+}
