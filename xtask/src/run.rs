@@ -24,11 +24,11 @@ pub(crate) fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// Builds the program `toe` (release profile: the simulation is long) and runs it.
+/// Builds the program `toe` and runs it.
 ///
 /// # Errors
 /// Building or running fails.
 pub(crate) fn toe(command: &str, arguments: &[String]) -> Result<()> {
-    step("build toe", cargo().args(["build", "--release", "--package", "toe"]))?;
-    step(command, cargo().args(["run", "--quiet", "--release", "--package", "toe", "--", command]).args(arguments))
+    step("build toe", cargo().args(["build", "--package", "toe"]))?;
+    step(command, cargo().args(["run", "--quiet", "--package", "toe", "--", command]).args(arguments))
 }
