@@ -1,0 +1,5 @@
+//! The side of the host: registers, rings, and the engines that read and write its memory.
+
+pub mod axi;
+pub mod burst;
+pub mod read;
