@@ -8,6 +8,8 @@ use core::time::Duration;
 pub struct Nanoseconds(pub u64);
 
 impl Nanoseconds {
+    /// The beginning of time.
+    pub const ZERO: Nanoseconds = Nanoseconds(0);
     /// Longer than any run.
     pub const FOREVER: Nanoseconds = Nanoseconds(u64::MAX);
 
@@ -23,15 +25,16 @@ impl Nanoseconds {
     pub const fn from_secs(n: u64) -> Self {
         Nanoseconds(n.saturating_mul(1_000_000_000))
     }
-    /// As the standard library's type.
-    pub const fn duration(self) -> Duration {
-        Duration::from_nanos(self.0)
-    }
 }
 
 impl From<Duration> for Nanoseconds {
     fn from(d: Duration) -> Self {
         Nanoseconds(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+impl From<Nanoseconds> for Duration {
+    fn from(span: Nanoseconds) -> Self {
+        Duration::from_nanos(span.0)
     }
 }
 impl Add for Nanoseconds {
@@ -53,6 +56,6 @@ impl Sub for Nanoseconds {
 }
 impl core::fmt::Display for Nanoseconds {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{}.{:06} s", self.0 / 1_000_000_000, self.0 / 1_000 % 1_000_000)
+        core::fmt::Debug::fmt(&Duration::from(*self), f)
     }
 }

@@ -4,83 +4,11 @@
 //! [`WallClock`] is for peers that live in real time (a Linux kernel at the other end of a TAP), the [`VirtualClock`]
 //! for deterministic runs: it moves only when its owner moves it.
 
-use std::fmt;
-use std::ops::{Add, AddAssign, Sub};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// A point in simulated time, or a span of it, in nanoseconds. 64 bits are 584 years; arithmetic saturates.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Nanoseconds(
-    /// The number of nanoseconds.
-    pub u64,
-);
-
-impl Nanoseconds {
-    /// The beginning of time.
-    pub const ZERO: Nanoseconds = Nanoseconds(0);
-
-    /// So many microseconds.
-    pub const fn from_micros(micros: u64) -> Nanoseconds {
-        Nanoseconds(micros.saturating_mul(1_000))
-    }
-
-    /// So many milliseconds.
-    pub const fn from_millis(millis: u64) -> Nanoseconds {
-        Nanoseconds(millis.saturating_mul(1_000_000))
-    }
-
-    /// So many seconds.
-    pub const fn from_secs(secs: u64) -> Nanoseconds {
-        Nanoseconds(secs.saturating_mul(1_000_000_000))
-    }
-}
-
-impl Add for Nanoseconds {
-    type Output = Nanoseconds;
-    fn add(self, span: Nanoseconds) -> Nanoseconds {
-        Nanoseconds(self.0.saturating_add(span.0))
-    }
-}
-
-impl AddAssign for Nanoseconds {
-    fn add_assign(&mut self, span: Nanoseconds) {
-        *self = *self + span;
-    }
-}
-
-/// How much later `self` is than the other; zero if it is not.
-impl Sub for Nanoseconds {
-    type Output = Nanoseconds;
-    fn sub(self, earlier: Nanoseconds) -> Nanoseconds {
-        Nanoseconds(self.0.saturating_sub(earlier.0))
-    }
-}
-
-impl From<Duration> for Nanoseconds {
-    fn from(span: Duration) -> Nanoseconds {
-        Nanoseconds(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX))
-    }
-}
-
-impl From<Nanoseconds> for Duration {
-    fn from(span: Nanoseconds) -> Duration {
-        Duration::from_nanos(span.0)
-    }
-}
-
-impl fmt::Display for Nanoseconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&Duration::from(*self), f)
-    }
-}
-
-impl fmt::Debug for Nanoseconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Nanoseconds({})", self.0)
-    }
-}
+pub use toe_driver::Nanoseconds;
 
 /// Tells the time.
 pub trait Clock {
@@ -154,6 +82,7 @@ impl Clock for VirtualClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn arithmetic_saturates() {
