@@ -2,6 +2,7 @@
 
 mod run;
 mod setup;
+mod synth;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -29,6 +30,8 @@ enum Command {
     },
     /// Everything that CI runs: format, lints, unit tests, hardware benches, end to end against the Linux kernel
     Test(test::Arguments),
+    /// Area, clock and critical path of a module in an FPGA, by open tools
+    Synth(synth::Arguments),
     /// Measures the engine; prints a table and writes JSON
     #[command(disable_help_flag = true)]
     Bench {
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Demo { arguments } => setup::ensure(setup::DEMO).and_then(|()| run::toe("demo", &arguments)),
         Command::Test(arguments) => setup::ensure(setup::TEST).and_then(|()| test::run(&arguments)),
+        Command::Synth(arguments) => setup::ensure(setup::BUILD).and_then(|()| synth::run(&arguments)),
         Command::Bench { arguments } => setup::ensure(setup::BUILD).and_then(|()| run::toe("bench", &arguments)),
     };
     match done {
