@@ -1,7 +1,8 @@
 //! The engine's hardware, described in RustHDL, and the back end that prints it as Verilog.
 
-pub mod modules;
 pub mod host;
+pub mod mac;
+pub mod modules;
 pub mod ram;
 pub mod stream;
 pub mod types;
