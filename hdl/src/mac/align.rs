@@ -26,6 +26,8 @@ pub struct Slot {
 pub struct Align {
     /// 156.25 MHz.
     pub clock: Signal<In, Clock>,
+    /// Synchronous.
+    pub reset: Signal<In, Bit>,
     /// XGMII data, lane 0 lowest.
     pub rxd: Signal<In, Bits<64>>,
     /// XGMII control, a bit for each lane.
@@ -33,9 +35,9 @@ pub struct Align {
     /// Eight octets of a frame.
     pub slot: Signal<Out, Slot>,
     /// Ordered set for local fault in column 0, 1; one cycle after the word.
-    pub local: Signal<Out, Bits<2>>,
+    pub local_set: Signal<Out, Bits<2>>,
     /// Ordered set for remote fault in column 0, 1; one cycle after the word.
-    pub remote: Signal<Out, Bits<2>>,
+    pub remote_set: Signal<Out, Bits<2>>,
     low: Column,
     high: Column,
     old_high: DFF<Contents>,
@@ -51,7 +53,7 @@ pub struct Align {
     four3: Constant<Bits<3>>,
 }
 block_default!(Align {
-    clock, rxd, rxc, slot, local, remote, low, high, old_high, upper_q, slot_q, upper, one, two, octets, number, found,
+    clock, reset, rxd, rxc, slot, local_set, remote_set, low, high, old_high, upper_q, slot_q, upper, one, two, octets, number, found,
 }
     none2: Constant::new(bits(0)),
     four3: Constant::new(bits(4)),
@@ -91,11 +93,15 @@ impl Logic for Align {
         self.found.next.preamble = self.one.val().preamble & self.two.val().sfd;
         self.slot_q.d.next = self.found.val();
         self.slot.next = self.slot_q.q.val();
-        self.local.next = self.none2.val();
-        self.local.next = self.local.val().replace_bit(0, self.low.local_fault.val());
-        self.local.next = self.local.val().replace_bit(1, self.high.local_fault.val());
-        self.remote.next = self.none2.val();
-        self.remote.next = self.remote.val().replace_bit(0, self.low.remote_fault.val());
-        self.remote.next = self.remote.val().replace_bit(1, self.high.remote_fault.val());
+        self.local_set.next = self.none2.val();
+        self.local_set.next = self.local_set.val().replace_bit(0, self.low.local_fault.val());
+        self.local_set.next = self.local_set.val().replace_bit(1, self.high.local_fault.val());
+        self.remote_set.next = self.none2.val();
+        self.remote_set.next = self.remote_set.val().replace_bit(0, self.low.remote_fault.val());
+        self.remote_set.next = self.remote_set.val().replace_bit(1, self.high.remote_fault.val());
+        if self.reset.val() {
+            self.upper_q.d.next = false;
+            self.slot_q.d.next.start = false;
+        }
     }
 }

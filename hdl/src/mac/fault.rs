@@ -12,9 +12,9 @@ pub struct LinkFault {
     /// Synchronous.
     pub reset: Signal<In, Bit>,
     /// The ordered set for local fault was in column 0 (lanes 0 to 3), column 1.
-    pub local: Signal<In, Bits<2>>,
+    pub local_set: Signal<In, Bits<2>>,
     /// The ordered set for remote fault was in column 0 (lanes 0 to 3), column 1.
-    pub remote: Signal<In, Bits<2>>,
+    pub remote_set: Signal<In, Bits<2>>,
     /// `link_fault` is Local Fault.
     pub local_fault: Signal<Out, Bit>,
     /// `link_fault` is Remote Fault.
@@ -36,7 +36,7 @@ pub struct LinkFault {
     one7: Constant<Bits<7>>,
 }
 block_default!(LinkFault {
-    clock, reset, local, remote, local_fault, remote_fault, sequences_q, is_remote_q, columns_q, local_q, remote_q,
+    clock, reset, local_set, remote_set, local_fault, remote_fault, sequences_q, is_remote_q, columns_q, local_q, remote_q,
     sequences, is_remote, columns, local_now, remote_now,
 }
     none3: Constant::new(bits(0)),
@@ -56,13 +56,13 @@ impl Logic for LinkFault {
         self.local_now.next = self.local_q.q.val();
         self.remote_now.next = self.remote_q.q.val();
         for n in 0..2 {
-            if self.local.val().get_bit(n) | self.remote.val().get_bit(n) {
-                if !self.sequences.val().any() | (self.is_remote.val() != self.remote.val().get_bit(n)) {
+            if self.local_set.val().get_bit(n) | self.remote_set.val().get_bit(n) {
+                if !self.sequences.val().any() | (self.is_remote.val() != self.remote_set.val().get_bit(n)) {
                     self.sequences.next = self.one3.val();
                 } else if self.sequences.val() != self.four3.val() {
                     self.sequences.next = self.sequences.val() + self.one3.val();
                 }
-                self.is_remote.next = self.remote.val().get_bit(n);
+                self.is_remote.next = self.remote_set.val().get_bit(n);
                 self.columns.next = self.none7.val();
                 if self.sequences.val() == self.four3.val() {
                     self.local_now.next = !self.is_remote.val();

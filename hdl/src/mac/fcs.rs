@@ -36,20 +36,20 @@ pub struct FcsCheck {
     register: DFF<Bits<32>>,
     product: Signal<Local, Bits<32>>,
     expected: Signal<Local, Bits<32>>,
-    before: Signal<Local, Bits<32>>,
+    state: Signal<Local, Bits<32>>,
     after: Signal<Local, Bits<32>>,
     none: Constant<Bits<32>>,
-    initial: Constant<Bits<32>>,
+    opening: Constant<Bits<32>>,
     number: [Constant<Bits<3>>; 8],
     residue: [Constant<Bits<32>>; 8],
     data_row: [Constant<Bits<64>>; 32],
     register_row: [Constant<Bits<32>>; 32],
 }
 block_default!(FcsCheck {
-    clock, data, full, count, start, in_frame, good, part, start_1, in_frame_1, start_2, register, product, expected, before, after,
+    clock, data, full, count, start, in_frame, good, part, start_1, in_frame_1, start_2, register, product, expected, state, after,
 }
     none: Constant::new(bits(0)),
-    initial: Constant::new(crc::zeros(crc::INITIAL, 8).to_bits()),
+    opening: Constant::new(crc::zeros(crc::INITIAL, 8).to_bits()),
     number: std::array::from_fn(|n| Constant::new((n as u64).to_bits())),
     residue: std::array::from_fn(|n| Constant::new(crc::zeros(RESIDUE, 8 - n).to_bits())),
     data_row: crc::data_rows(),
@@ -79,14 +79,14 @@ impl Logic for FcsCheck {
         self.start_1.d.next = self.start.val();
         self.in_frame_1.d.next = self.in_frame.val();
         // Data part and register to register.
-        self.before.next = self.register.q.val();
+        self.state.next = self.register.q.val();
         self.after.next = self.none.val();
         if self.in_frame_1.q.val() {
             for k in 0..32 {
-                self.after.next = self.after.val().replace_bit(k, (self.before.val() & self.register_row[k].val()).xor());
+                self.after.next = self.after.val().replace_bit(k, (self.state.val() & self.register_row[k].val()).xor());
             }
             if self.start_2.q.val() {
-                self.after.next = self.initial.val();
+                self.after.next = self.opening.val();
             }
             self.register.d.next = self.after.val() ^ self.part.q.val();
         }
@@ -126,11 +126,11 @@ pub struct FcsGenerate {
     count_2: DFF<Bits<2>>,
     fcs_q: DFF<Bits<32>>,
     product: Signal<Local, Bits<32>>,
-    before: Signal<Local, Bits<32>>,
+    state: Signal<Local, Bits<32>>,
     after: Signal<Local, Bits<32>>,
     turned: Signal<Local, Bits<32>>,
     none: Constant<Bits<32>>,
-    initial: Constant<Bits<32>>,
+    opening: Constant<Bits<32>>,
     one2: Constant<Bits<2>>,
     two2: Constant<Bits<2>>,
     three2: Constant<Bits<2>>,
@@ -143,10 +143,10 @@ pub struct FcsGenerate {
 }
 block_default!(FcsGenerate {
     clock, data, valid, first, tail, short, count, fcs, part, valid_1, first_1, tail_1, short_1, count_1,
-    register, tail_2, count_2, fcs_q, product, before, after, turned,
+    register, tail_2, count_2, fcs_q, product, state, after, turned,
 }
     none: Constant::new(bits(0)),
-    initial: Constant::new(crc::zeros(crc::INITIAL, 8).to_bits()),
+    opening: Constant::new(crc::zeros(crc::INITIAL, 8).to_bits()),
     one2: Constant::new(bits(1)),
     two2: Constant::new(bits(2)),
     three2: Constant::new(bits(3)),
@@ -181,18 +181,18 @@ impl Logic for FcsGenerate {
         self.short_1.d.next = self.short.val();
         self.count_1.d.next = self.count.val();
         // Data part and register to register; a short last word moves it on by four octets only.
-        self.before.next = self.register.q.val();
+        self.state.next = self.register.q.val();
         self.after.next = self.none.val();
         if self.valid_1.q.val() {
             if self.first_1.q.val() {
-                self.after.next = self.initial.val();
+                self.after.next = self.opening.val();
             } else if self.short_1.q.val() {
                 for k in 0..32 {
-                    self.after.next = self.after.val().replace_bit(k, (self.before.val() & self.short_row[k].val()).xor());
+                    self.after.next = self.after.val().replace_bit(k, (self.state.val() & self.short_row[k].val()).xor());
                 }
             } else {
                 for k in 0..32 {
-                    self.after.next = self.after.val().replace_bit(k, (self.before.val() & self.register_row[k].val()).xor());
+                    self.after.next = self.after.val().replace_bit(k, (self.state.val() & self.register_row[k].val()).xor());
                 }
             }
             self.register.d.next = self.after.val() ^ self.part.q.val();
@@ -200,19 +200,19 @@ impl Logic for FcsGenerate {
         self.tail_2.d.next = self.tail_1.q.val();
         self.count_2.d.next = self.count_1.q.val();
         // Register to FCS: undo the zeros, put octet 0 in its lane, complement.
-        self.turned.next = self.before.val();
+        self.turned.next = self.state.val();
         if self.tail_2.q.val() {
             if self.count_2.q.val() == self.one2.val() {
                 for k in 0..32 {
-                    self.turned.next = self.turned.val().replace_bit(k, (self.before.val() & self.turn_1_row[k].val()).xor());
+                    self.turned.next = self.turned.val().replace_bit(k, (self.state.val() & self.turn_1_row[k].val()).xor());
                 }
             } else if self.count_2.q.val() == self.two2.val() {
                 for k in 0..32 {
-                    self.turned.next = self.turned.val().replace_bit(k, (self.before.val() & self.turn_2_row[k].val()).xor());
+                    self.turned.next = self.turned.val().replace_bit(k, (self.state.val() & self.turn_2_row[k].val()).xor());
                 }
             } else if self.count_2.q.val() == self.three2.val() {
                 for k in 0..32 {
-                    self.turned.next = self.turned.val().replace_bit(k, (self.before.val() & self.turn_3_row[k].val()).xor());
+                    self.turned.next = self.turned.val().replace_bit(k, (self.state.val() & self.turn_3_row[k].val()).xor());
                 }
             }
             self.fcs_q.d.next = !self.turned.val();

@@ -10,8 +10,8 @@ use rust_hdl::prelude::*;
 
 /// Receives frames that start in lane 0 or 4, with any gap between them, eight octets every cycle.
 ///
-/// - The last beat of a frame is on `m` 5 cycles after the word with its Terminate if that is in lanes 0 to 4 counted from
-///   the frame's Start, 6 if it is in 5 to 7; one more if the frame started in lane 4 and Terminate is in lanes 4 to 7.
+/// - The last beat of a frame is on `m` 5 or 6 cycles after the word with its Terminate: 6 if that is the sixth to eighth octet of
+///   its slot, or if the frame started in lane 4 and Terminate is in lanes 4 to 7.
 /// - `m.ready` is not looked at: what is behind must take a beat every cycle.
 /// - A frame for another station gives no beats. One that turns out bad has `error` with its last beat; one that is too long
 ///   ends, with `error`, at the last whole word that is not beyond `max_frame`; one that ends before its first eight octets
@@ -69,14 +69,15 @@ impl Logic for XgmiiRx {
     #[hdl_gen]
     fn update(&mut self) {
         clock!(self, clock, align, fault, follow, fcs, filter, deliver);
+        self.align.reset.next = self.reset.val();
         self.fault.reset.next = self.reset.val();
         self.follow.reset.next = self.reset.val();
         self.deliver.reset.next = self.reset.val();
         self.align.rxd.next = self.rxd.val();
         self.align.rxc.next = self.rxc.val();
 
-        self.fault.local.next = self.align.local.val();
-        self.fault.remote.next = self.align.remote.val();
+        self.fault.local_set.next = self.align.local_set.val();
+        self.fault.remote_set.next = self.align.remote_set.val();
         self.local_fault.next = self.fault.local_fault.val();
         self.remote_fault.next = self.fault.remote_fault.val();
 

@@ -89,7 +89,7 @@ pub struct Schedule {
     starved: DFF<Bit>,
     given_up: DFF<Bit>,
     fault: DFF<Bit>,
-    local: DFF<Bit>,
+    answer: DFF<Bit>,
     mute: DFF<Bit>,
     token_q: DFF<Token>,
     fcs_data_q: DFF<Bits<64>>,
@@ -127,7 +127,7 @@ pub struct Schedule {
 }
 block_default!(Schedule {
     clock, reset, s, local_fault, remote_fault, token, fcs_data, fcs_first, fcs_short, frames, bytes, underrun, aborted, link_down, state, phase,
-    count, index, words, drain, starved, given_up, fault, local, mute, token_q, fcs_data_q, fcs_first_q, fcs_short_q, done, done_muted, pulses,
+    count, index, words, drain, starved, given_up, fault, answer, mute, token_q, fcs_data_q, fcs_first_q, fcs_short_q, done, done_muted, pulses,
     bytes_q, octets, kept, number, early, eighth, ended, last_number, short, sum, word, fcs_word, over, pulse,
 }
     none64: Constant::new(bits(0)),
@@ -147,7 +147,7 @@ block_default!(Schedule {
 impl Logic for Schedule {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, state, phase, count, index, words, drain, starved, given_up, fault, local, mute);
+        dff_setup!(self, clock, state, phase, count, index, words, drain, starved, given_up, fault, answer, mute);
         dff_setup!(self, clock, token_q, fcs_data_q, fcs_first_q, fcs_short_q, done, done_muted, pulses, bytes_q);
         // The beat at the input, and how many octets it has.
         self.kept.next = self.none64.val();
@@ -267,13 +267,13 @@ impl Logic for Schedule {
             self.word.next.body = false;
             self.word.next.tail = false;
             self.word.next.data = self.none64.val();
-            if self.local.q.val() & !self.token_q.q.val().tail {
+            if self.answer.q.val() & !self.token_q.q.val().tail {
                 self.word.next.data = self.remote_fault_word.val();
                 self.word.next.remote = true;
             }
         }
         self.fault.d.next = self.local_fault.val() | self.remote_fault.val();
-        self.local.d.next = self.local_fault.val();
+        self.answer.d.next = self.local_fault.val();
         self.token_q.d.next = self.word.val();
         self.token.next = self.token_q.q.val();
         self.fcs_word.next = self.octets.val();

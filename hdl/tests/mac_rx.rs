@@ -1,0 +1,607 @@
+//! The receiver in Verilator, against a reader of XGMII written from IEEE 802.3 clauses 3, 4 and 46.
+
+mod common;
+mod mac_wire;
+
+use common::{dut, random};
+use mac_wire::{fcs_of, random_frame, random_length, Character, Line, ERROR, IDLE, SEQUENCE, START, TERMINATE};
+use rand::{Rng, RngCore};
+use toe_hdl::mac::rx::XgmiiRx;
+use toe_verilate::{Dut, Port};
+use Character::{Control, Data};
+
+const OWN: [u8; 6] = [0x02, 0x11, 0x22, 0x33, 0x44, 0x55];
+const OTHER: [u8; 6] = [0x02, 0x11, 0x22, 0x33, 0x44, 0x54];
+const GROUP: [u8; 6] = [0x01, 0x00, 0x5E, 0x00, 0x00, 0x01];
+const BROADCAST: [u8; 6] = [0xFF; 6];
+
+/// What becomes of a Start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Good,
+    Filtered,
+    BadFcs,
+    Runt,
+    Oversize,
+    Error,
+    BadPreamble,
+}
+const PULSES: [(Verdict, &str); 7] = [
+    (Verdict::Good, "mac_rx_frames"),
+    (Verdict::Filtered, "mac_rx_filtered"),
+    (Verdict::BadFcs, "mac_rx_bad_fcs"),
+    (Verdict::Runt, "mac_rx_runt"),
+    (Verdict::Oversize, "mac_rx_oversize"),
+    (Verdict::Error, "mac_rx_error"),
+    (Verdict::BadPreamble, "mac_rx_bad_preamble"),
+];
+
+/// How the receiver is set.
+#[derive(Clone, Copy, Debug)]
+struct Station {
+    max_frame: usize,
+    promiscuous: bool,
+    multicast: bool,
+}
+const USUAL: Station = Station { max_frame: 1518, promiscuous: false, multicast: false };
+const JUMBO: Station = Station { max_frame: 9618, ..USUAL };
+
+impl Station {
+    fn takes(&self, octets: &[u8]) -> bool {
+        let to: [u8; 6] = std::array::from_fn(|k| octets.get(k).copied().unwrap_or(0));
+        self.promiscuous || to == OWN || to == BROADCAST || (self.multicast && to[0] & 1 == 1)
+    }
+}
+
+/// A Start on the line and what is to come of it.
+#[derive(Clone, Debug)]
+struct Expected {
+    verdict: Verdict,
+    /// Octets behind the SFD, with FCS.
+    octets: Vec<u8>,
+    /// Beats are given out.
+    beats: bool,
+    /// Words until the one with the frame's end, and lanes of that, counted from Start: for the latency.
+    end: usize,
+}
+
+/// Reads a line as a station.
+fn expected(line: &[Character], station: &Station) -> Vec<Expected> {
+    let mut all = vec![];
+    let mut at = 0;
+    while at + 8 <= line.len() {
+        if line[at] != START {
+            at += 4;
+            continue;
+        }
+        let mut good = Line::default();
+        if line[at..at + 8] != good.preamble().0[..] {
+            all.push(Expected { verdict: Verdict::BadPreamble, octets: vec![], beats: false, end: at });
+            at += 4;
+            continue;
+        }
+        let octets: Vec<u8> = line[at + 8..].iter().map_while(|c| if let Data(o) = c { Some(*o) } else { None }).collect();
+        let (n, end) = (octets.len(), at + 8 + octets.len());
+        let Some(last) = line.get(end) else { break };
+        // Too long is seen at the first word of eight octets that cannot belong to the frame any more, or at its end.
+        let limit = station.max_frame + 4;
+        let verdict = if n / 8 > limit / 8 {
+            Verdict::Oversize
+        } else if *last != TERMINATE {
+            Verdict::Error
+        } else if n > limit {
+            Verdict::Oversize
+        } else if n < 64 {
+            Verdict::Runt
+        } else if !octets.ends_with(&fcs_of(&octets[..n - 4])) {
+            Verdict::BadFcs
+        } else {
+            Verdict::Good
+        };
+        let takes = station.takes(if n < 8 { &octets[..n] } else { &octets });
+        let beats = takes && (n >= 8 || (*last == TERMINATE && n > 4));
+        let verdict = if verdict == Verdict::Good && !takes { Verdict::Filtered } else { verdict };
+        all.push(Expected { verdict, octets, beats, end });
+        at = end.div_ceil(4) * 4;
+    }
+    all
+}
+
+/// A frame that came out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Received {
+    octets: Vec<u8>,
+    error: bool,
+    /// Cycle in which its last beat was there.
+    at: usize,
+}
+
+struct Bench {
+    dut: Dut,
+    rxd: Port,
+    rxc: Port,
+    data: Port,
+    keep: Port,
+    last: Port,
+    error: Port,
+    valid: Port,
+    pulses: [Port; 7],
+    bytes: Port,
+    counts: [usize; 7],
+    octets: u64,
+    frames: Vec<Received>,
+    open: Vec<u8>,
+    cycle: usize,
+}
+
+impl Bench {
+    fn new(station: &Station) -> Bench {
+        let mut dut = dut("xgmii_rx", XgmiiRx::default());
+        let address = OWN.iter().rev().fold(0, |a, o| a << 8 | u64::from(*o));
+        dut.set("local_mac", address);
+        dut.set("m.ready", 0);
+        let port = |name: &str| dut.port(name);
+        let (rxd, rxc, data, keep, last) = (port("rxd"), port("rxc"), port("m.data"), port("m.keep"), port("m.last"));
+        let (error, valid, bytes) = (port("m.error"), port("m.valid"), port("mac_rx_bytes"));
+        let pulses = PULSES.map(|(_, name)| port(name));
+        let (counts, frames, open) = ([0; 7], vec![], vec![]);
+        let mut bench =
+            Bench { dut, rxd, rxc, data, keep, last, error, valid, pulses, bytes, counts, octets: 0, frames, open, cycle: 0 };
+        bench.set(station);
+        bench.reset();
+        bench
+    }
+    fn set(&mut self, station: &Station) {
+        self.dut.set("max_frame", station.max_frame as u64);
+        self.dut.set("promiscuous", u64::from(station.promiscuous));
+        self.dut.set("multicast", u64::from(station.multicast));
+    }
+    /// One cycle of reset; what was on its way is lost.
+    fn reset(&mut self) {
+        self.dut.set("reset", 1);
+        self.dut.set(self.rxd, u64::from_le_bytes([7; 8]));
+        self.dut.set(self.rxc, 0xFF);
+        self.dut.tick();
+        self.dut.set("reset", 0);
+        self.cycle += 1;
+        self.open.clear();
+        assert_eq!(self.dut.get(self.valid), 0, "valid in reset");
+    }
+    fn word(&mut self, d: u64, c: u8) {
+        self.dut.set(self.rxd, d);
+        self.dut.set(self.rxc, u64::from(c));
+        self.dut.tick();
+        self.cycle += 1;
+        for (count, port) in self.counts.iter_mut().zip(self.pulses) {
+            *count += usize::from(self.dut.get(port) == 1);
+        }
+        if self.dut.get(self.pulses[0]) == 1 {
+            self.octets += self.dut.get(self.bytes);
+        }
+        if self.dut.get(self.valid) == 1 {
+            let keep = self.dut.get(self.keep);
+            let last = self.dut.get(self.last) == 1;
+            let n = keep.trailing_ones() as usize;
+            assert!(n > 0 && keep >> n == 0 && (last || n == 8), "keep {keep:#x}, last {last}");
+            self.open.extend_from_slice(&self.dut.get(self.data).to_le_bytes()[..n]);
+            if last {
+                let (octets, error) = (std::mem::take(&mut self.open), self.dut.get(self.error) == 1);
+                self.frames.push(Received { octets, error, at: self.cycle });
+            }
+        }
+    }
+    fn line(&mut self, line: &Line) {
+        for (d, c) in line.words() {
+            self.word(d, c);
+        }
+    }
+    fn idle(&mut self, words: usize) {
+        for _ in 0..words {
+            self.word(u64::from_le_bytes([7; 8]), 0xFF);
+        }
+    }
+    /// Sends a line and compares everything with what a reader of it expects; gives that.
+    fn check(&mut self, line: &Line, station: &Station) -> Vec<Expected> {
+        self.set(station);
+        self.idle(4);
+        let start = self.cycle;
+        self.line(line);
+        self.idle(12);
+        let all = expected(&line.0, station);
+        let (counts, octets) = (std::mem::take(&mut self.counts), std::mem::take(&mut self.octets));
+        for ((verdict, name), count) in PULSES.iter().zip(counts) {
+            assert_eq!(count, all.iter().filter(|e| e.verdict == *verdict).count(), "{name}: {station:?}");
+        }
+        let good = all.iter().filter(|e| e.verdict == Verdict::Good);
+        assert_eq!(octets, good.map(|e| e.octets.len() as u64 - 4).sum::<u64>(), "mac_rx_bytes");
+        let out: Vec<&Expected> = all.iter().filter(|e| e.beats).collect();
+        let frames = std::mem::take(&mut self.frames);
+        assert_eq!(frames.len(), out.len(), "frames with beats");
+        for (k, (frame, expected)) in frames.iter().zip(&out).enumerate() {
+            let good = expected.verdict == Verdict::Good;
+            assert_eq!(frame.error, !good, "frame {k}: {:?}", expected.verdict);
+            if good {
+                assert_eq!(frame.octets, expected.octets[..expected.octets.len() - 4], "frame {k}");
+                self.check_latency(expected, frame.at - start);
+            } else {
+                assert!(expected.octets.starts_with(&frame.octets), "frame {k}: {:?}", expected.verdict);
+                assert!(frame.octets.len() <= station.max_frame + 4, "frame {k}: {} octets", frame.octets.len());
+            }
+        }
+        assert!(self.open.is_empty(), "a frame without an end");
+        all
+    }
+    /// From the word with Terminate to the last beat: 5 or 6 cycles, as the receiver's head says.
+    fn check_latency(&self, expected: &Expected, at: usize) {
+        let lane = expected.octets.len() % 8;
+        let upper = (expected.end - lane) % 8 == 4;
+        let cycles = 5 + usize::from(lane > 4) + usize::from(upper && lane < 4);
+        assert_eq!(at - expected.end / 8, cycles, "{} octets, from lane {}", expected.octets.len(), if upper { 4 } else { 0 });
+    }
+}
+
+/// The least gap from which the next frame can start in lane `lane`, at least `least`.
+fn to_lane(line: &mut Line, least: usize, lane: usize) {
+    // Terminate counts as an octet of the gap.
+    line.idle_to(least - 1, lane);
+}
+
+#[test]
+fn the_reference_knows_a_published_frame() {
+    // The UDP frame of the page "10BASE-T FPGA interface" of fpga4fun.com, which real adapters took.
+    let frame = "0010A47BEA8000123456789008004500002EB3FE000080110540C0A8002CC0A8000404000400001A2DE8\
+        000102030405060708090A0B0C0D0E0F1011";
+    let frame: Vec<u8> = (0..60).map(|k| u8::from_str_radix(&frame[2 * k..2 * k + 2], 16).expect("hexadecimal")).collect();
+    assert_eq!(fcs_of(&frame), [0xB3, 0x31, 0x88, 0x1B]);
+    // The check value of every catalogue of CRCs.
+    assert_eq!(fcs_of(b"123456789"), 0xCBF4_3926_u32.to_le_bytes());
+    // And a frame taken from the wire is taken from XGMII.
+    let station = Station { promiscuous: true, ..USUAL };
+    let mut bench = Bench::new(&station);
+    for lane in [0, 4] {
+        let mut line = Line::default();
+        line.idle_to(8, lane).preamble().octets(&frame).octets(&[0xB3, 0x31, 0x88, 0x1B]).put(&[TERMINATE]);
+        assert_eq!(bench.check(&line, &station)[0].verdict, Verdict::Good);
+    }
+}
+
+#[test]
+fn captured_traffic_is_taken() {
+    let station = Station { promiscuous: true, ..USUAL };
+    let mut bench = Bench::new(&station);
+    let mut line = Line::default();
+    for text in include_str!("data/iperf3.xgmii").lines().filter(|l| !l.starts_with('#')) {
+        let (d, c) = text.split_once(' ').expect("two columns");
+        let number = |t| u64::from_str_radix(t, 16).expect("hexadecimal");
+        line.put(&mac_wire::characters(number(d), number(c)));
+    }
+    let all = bench.check(&line, &station);
+    let seen: Vec<_> = all.iter().map(|e| (e.verdict, e.octets.len())).collect();
+    assert_eq!(seen, [(Verdict::Good, 1518); 3]);
+}
+
+#[test]
+fn every_size_from_both_lanes() {
+    let mut random = random(1);
+    let mut bench = Bench::new(&JUMBO);
+    for lane in [0, 4] {
+        let mut line = Line::default();
+        for length in (1..=1530).chain(9590..=9630) {
+            to_lane(&mut line, 5, lane);
+            line.frame(&random_frame(&mut random, OWN, length));
+        }
+        let all = bench.check(&line, &JUMBO);
+        let count = |v| all.iter().filter(|e| e.verdict == v).count();
+        assert_eq!((count(Verdict::Runt), count(Verdict::Good), count(Verdict::Oversize)), (59, 1471 + 29, 12));
+    }
+}
+
+#[test]
+fn every_gap_from_5_to_20() {
+    let mut random = random(2);
+    let mut bench = Bench::new(&USUAL);
+    for gap in 5..=20 {
+        for lane in [0, 4] {
+            let mut line = Line::default();
+            line.idle_to(8, lane);
+            for _ in 0..20 {
+                // Start is in lane 0 or 4, so the gap fixes the length modulo 4.
+                let mut length = random_length(&mut *random).min(1515);
+                while (length + 4 + gap) % 4 != 0 {
+                    length += 1;
+                }
+                line.frame(&random_frame(&mut random, OWN, length)).put(&vec![IDLE; gap - 1]);
+            }
+            let all = bench.check(&line, &USUAL);
+            assert!(all.len() == 20 && all.iter().all(|e| e.verdict == Verdict::Good), "gap {gap}");
+        }
+    }
+}
+
+#[test]
+fn smallest_frames_at_line_rate() {
+    let mut random = random(3);
+    let mut bench = Bench::new(&USUAL);
+    let mut line = Line::default();
+    for _ in 0..2000 {
+        line.frame(&random_frame(&mut random, OWN, 60)).put(&[IDLE; 11]);
+    }
+    assert_eq!(line.0.len(), 2000 * 84);
+    assert_eq!(bench.check(&line, &USUAL).iter().filter(|e| e.verdict == Verdict::Good).count(), 2000);
+}
+
+#[test]
+fn one_wrong_bit_anywhere_is_a_bad_fcs() {
+    let mut random = random(4);
+    let mut bench = Bench::new(&USUAL);
+    for length in 60..68 {
+        let mut line = Line::default();
+        // The address is left alone, that beats come out.
+        for bit in 48..8 * (length + 4) {
+            let frame = random_frame(&mut random, OWN, length);
+            let mut octets = [&frame[..], &fcs_of(&frame)].concat();
+            octets[bit / 8] ^= 1 << (bit % 8);
+            to_lane(&mut line, 5, 4 * (bit % 2));
+            line.preamble().octets(&octets).put(&[TERMINATE]);
+        }
+        let all = bench.check(&line, &USUAL);
+        assert!(all.iter().all(|e| e.verdict == Verdict::BadFcs && e.beats));
+    }
+}
+
+#[test]
+fn control_characters_in_a_frame() {
+    let mut random = random(5);
+    let mut bench = Bench::new(&USUAL);
+    for lane in [0, 4] {
+        for wrong in [ERROR, IDLE, SEQUENCE, START, TERMINATE] {
+            let mut line = Line::default();
+            for place in 8..8 + 90 {
+                let mut one = Line::default();
+                one.frame(&random_frame(&mut random, OWN, 86));
+                one.0[place] = wrong;
+                to_lane(&mut line, 16, lane);
+                line.put(&one.0);
+            }
+            bench.check(&line, &USUAL);
+        }
+    }
+}
+
+#[test]
+fn a_frame_cut_off_by_another() {
+    let mut random = random(6);
+    let mut bench = Bench::new(&USUAL);
+    for lane in [0, 4] {
+        let mut line = Line::default();
+        for columns in 3..40 {
+            let mut one = Line::default();
+            one.frame(&random_frame(&mut random, OWN, 200));
+            to_lane(&mut line, 16, lane);
+            line.put(&one.0[..4 * columns]).frame(&random_frame(&mut random, OWN, 100));
+        }
+        let all = bench.check(&line, &USUAL);
+        let count = |v| all.iter().filter(|e| e.verdict == v).count();
+        assert_eq!((count(Verdict::Error), count(Verdict::Good)), (37, 37));
+    }
+}
+
+#[test]
+fn preambles() {
+    let mut random = random(7);
+    let mut bench = Bench::new(&USUAL);
+    for lane in [0, 4] {
+        let mut line = Line::default();
+        for place in 1..8 {
+            for wrong in [Data(0x54), Data(0xD5), Data(0x55), Data(0x00), ERROR, IDLE] {
+                let mut one = Line::default();
+                one.frame(&random_frame(&mut random, OWN, 70));
+                let right = one.0[place] == wrong;
+                one.0[place] = wrong;
+                to_lane(&mut line, 5, lane);
+                line.put(&one.0);
+                let all = expected(&one.0, &USUAL);
+                assert_eq!(all[0].verdict, if right { Verdict::Good } else { Verdict::BadPreamble });
+            }
+        }
+        bench.check(&line, &USUAL);
+    }
+    // Start in a lane where none may be is no Start.
+    for lane in [1, 2, 3, 5, 6, 7] {
+        let mut line = Line::default();
+        line.idle_to(8, lane).frame(&random_frame(&mut random, OWN, 70));
+        assert!(bench.check(&line, &USUAL).is_empty());
+    }
+}
+
+#[test]
+fn the_longest_frame_is_exact() {
+    let mut random = random(8);
+    let mut bench = Bench::new(&USUAL);
+    for max_frame in (60..80).chain(1514..1523).chain([9000, 9618]) {
+        let station = Station { max_frame, ..USUAL };
+        for lane in [0, 4] {
+            let mut line = Line::default();
+            for length in max_frame - 2..max_frame + 20 {
+                to_lane(&mut line, 5, lane);
+                line.frame(&random_frame(&mut random, OWN, length));
+            }
+            let all = bench.check(&line, &station);
+            let long = all.iter().filter(|e| e.verdict == Verdict::Oversize).count();
+            assert_eq!(long, 19, "{max_frame}");
+        }
+    }
+}
+
+#[test]
+fn the_filter() {
+    let mut random = random(9);
+    let mut bench = Bench::new(&USUAL);
+    let mut addresses = vec![OWN, OTHER, GROUP, BROADCAST, [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFE], [0; 6]];
+    for bit in 0..48 {
+        let mut near = OWN;
+        near[bit / 8] ^= 1 << (bit % 8);
+        addresses.push(near);
+    }
+    for (promiscuous, multicast) in [(false, false), (false, true), (true, false), (true, true)] {
+        let station = Station { promiscuous, multicast, ..USUAL };
+        let mut line = Line::default();
+        for to in &addresses {
+            for lane in [0, 4] {
+                to_lane(&mut line, 5, lane);
+                line.frame(&random_frame(&mut random, *to, 60));
+            }
+        }
+        let all = bench.check(&line, &station);
+        let taken = all.iter().filter(|e| e.verdict == Verdict::Good).count() / 2;
+        let groups = addresses.iter().filter(|a| a[0] & 1 == 1).count();
+        let least = if multicast { groups + 1 } else { 2 };
+        assert_eq!(taken, if promiscuous { addresses.len() } else { least });
+    }
+}
+
+#[test]
+fn anything_in_any_order() {
+    let mut random = random(10);
+    let mut bench = Bench::new(&USUAL);
+    for _ in 0..60 {
+        let station = Station {
+            max_frame: [60, 100, 700, 1518][random.random_range(0..4)],
+            promiscuous: random.random_bool(0.1),
+            multicast: random.random_bool(0.5),
+        };
+        let mut line = Line::default();
+        for _ in 0..60 {
+            let to = [OWN, OWN, OWN, OTHER, GROUP, BROADCAST][random.random_range(0..6)];
+            let length = if random.random_bool(0.2) { random.random_range(0..64) } else { random_length(&mut *random) };
+            let mut one = Line::default();
+            one.frame(&random_frame(&mut random, to, length));
+            if random.random_bool(0.3) {
+                let place = random.random_range(1..one.0.len());
+                one.0[place] = match random.random_range(0..4) {
+                    0 => Data((random.next_u32() & 0xFF) as u8),
+                    1 => ERROR,
+                    2 => Control((random.next_u32() & 0xFF) as u8 & !0x08),
+                    _ => IDLE,
+                };
+            }
+            if random.random_bool(0.05) {
+                let columns = random.random_range(3..=(one.0.len() - 1) / 4);
+                one.0.truncate(4 * columns);
+                line.put(&one.0);
+                continue;
+            }
+            line.put(&one.0);
+            let least = if random.random_bool(0.5) { 5 } else { random.random_range(5..40) };
+            let lane = 4 * (random.next_u32() & 1) as usize;
+            to_lane(&mut line, least, lane);
+        }
+        line.idle_to(8, 0);
+        bench.check(&line, &station);
+    }
+}
+
+#[test]
+fn reset_in_a_frame() {
+    let mut random = random(11);
+    let mut bench = Bench::new(&USUAL);
+    for lane in [0, 4] {
+        let mut line = Line::default();
+        line.idle_to(8, lane).frame(&random_frame(&mut random, OWN, 100)).idle_to(80, 0);
+        let words = line.words();
+        for when in 0..words.len() {
+            bench.idle(2);
+            for (d, c) in &words[..when] {
+                bench.word(*d, *c);
+            }
+            let whole = bench.frames.len();
+            bench.reset();
+            (bench.counts, bench.octets) = ([0; 7], 0);
+            bench.frames.clear();
+            for (d, c) in &words[when..] {
+                bench.word(*d, *c);
+            }
+            // What was in the receiver is gone: nothing of it comes out, good or bad, but a frame whose Start comes after.
+            let before_start = when <= 1;
+            assert_eq!(bench.frames.len(), usize::from(before_start), "reset before word {when}");
+            assert_eq!(bench.counts.iter().sum::<usize>(), usize::from(before_start), "reset before word {when}");
+            assert!(bench.frames.iter().all(|f| !f.error) && whole <= 1);
+            let mut next = Line::default();
+            next.frame(&random_frame(&mut random, OWN, 64));
+            bench.frames.clear();
+            (bench.counts, bench.octets) = ([0; 7], 0);
+            assert_eq!(bench.check(&next, &USUAL)[0].verdict, Verdict::Good);
+        }
+    }
+}
+
+/// Clause 46.3.4, column by column.
+#[derive(Default)]
+struct Fault {
+    sequences: usize,
+    remote: bool,
+    quiet: usize,
+    link_fault: Option<bool>,
+}
+
+impl Fault {
+    /// `column` is the kind of its ordered set, remote or not.
+    fn step(&mut self, column: Option<bool>) {
+        let Some(remote) = column else {
+            self.quiet += 1;
+            if self.quiet >= 128 {
+                (self.sequences, self.link_fault) = (0, None);
+            }
+            return;
+        };
+        self.sequences = if self.sequences > 0 && self.remote == remote { self.sequences + 1 } else { 1 };
+        (self.remote, self.quiet) = (remote, 0);
+        if self.sequences >= 4 {
+            self.link_fault = Some(remote);
+        }
+    }
+}
+
+#[test]
+fn link_faults() {
+    let mut random = random(12);
+    let mut bench = Bench::new(&USUAL);
+    let (mut columns, mut kind) = (vec![], false);
+    while columns.len() < 400_000 {
+        let mean = [1, 3, 60, 126, 127, 128, 129, 400][random.random_range(0..8)];
+        let until = columns.len() + 3000;
+        while columns.len() < until {
+            kind ^= random.random_bool(0.05);
+            columns.push(Some(kind));
+            let quiet = if random.random_bool(0.9) { mean - 1 } else { random.random_range(0..mean) };
+            columns.extend(std::iter::repeat_n(None, quiet));
+        }
+    }
+    let mut fault = Fault::default();
+    let mut states = vec![];
+    let mut seen = [0usize; 3];
+    for pair in columns.chunks_exact(2) {
+        let mut line = Line::default();
+        for column in pair {
+            let set = |kind| [SEQUENCE, Data(0), Data(0), Data(kind)];
+            // What is nearly an ordered set is none.
+            let none = [[IDLE; 4], [SEQUENCE, Data(0), Data(1), Data(1)], [SEQUENCE, Data(0), Data(0), Data(3)], [Data(0x9C), Data(0), Data(0), Data(1)]];
+            line.put(&match column {
+                Some(remote) => set(1 + u8::from(*remote)),
+                None => none[usize::from(random.random_bool(0.05)) * random.random_range(0..4)],
+            });
+            fault.step(*column);
+        }
+        states.push(fault.link_fault);
+        let (d, c) = line.words()[0];
+        bench.word(d, c);
+        // One cycle to decode, one to count.
+        if let Some(expected) = states.len().checked_sub(2).map(|k| states[k]) {
+            let got = (bench.dut.get("local_fault"), bench.dut.get("remote_fault"));
+            let want = (u64::from(expected == Some(false)), u64::from(expected == Some(true)));
+            assert_eq!(got, want, "word {}", states.len());
+            seen[usize::from(expected.is_some()) + usize::from(expected == Some(true))] += 1;
+        }
+    }
+    assert!(seen.iter().all(|n| *n > 1000), "{seen:?}");
+}
