@@ -145,8 +145,7 @@ impl Bench {
         let (error, valid, bytes) = (port("m.error"), port("m.valid"), port("mac_rx_bytes"));
         let pulses = PULSES.map(|(_, name)| port(name));
         let (counts, frames, open) = ([0; 7], vec![], vec![]);
-        let mut bench =
-            Bench { dut, rxd, rxc, data, keep, last, error, valid, pulses, bytes, counts, octets: 0, frames, open, cycle: 0 };
+        let mut bench = Bench { dut, rxd, rxc, data, keep, last, error, valid, pulses, bytes, counts, octets: 0, frames, open, cycle: 0 };
         bench.set(station);
         bench.reset();
         bench
@@ -307,7 +306,7 @@ fn every_gap_from_5_to_20() {
             for _ in 0..20 {
                 // Start is in lane 0 or 4, so the gap fixes the length modulo 4.
                 let mut length = random_length(&mut *random).min(1515);
-                while (length + 4 + gap) % 4 != 0 {
+                while !(length + 4 + gap).is_multiple_of(4) {
                     length += 1;
                 }
                 line.frame(&random_frame(&mut random, OWN, length)).put(&vec![IDLE; gap - 1]);
@@ -465,11 +464,8 @@ fn anything_in_any_order() {
     let mut random = random(10);
     let mut bench = Bench::new(&USUAL);
     for _ in 0..60 {
-        let station = Station {
-            max_frame: [60, 100, 700, 1518][random.random_range(0..4)],
-            promiscuous: random.random_bool(0.1),
-            multicast: random.random_bool(0.5),
-        };
+        let station =
+            Station { max_frame: [60, 100, 700, 1518][random.random_range(0..4)], promiscuous: random.random_bool(0.1), multicast: random.random_bool(0.5) };
         let mut line = Line::default();
         for _ in 0..60 {
             let to = [OWN, OWN, OWN, OTHER, GROUP, BROADCAST][random.random_range(0..6)];

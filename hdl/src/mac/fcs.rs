@@ -110,7 +110,7 @@ pub struct FcsGenerate {
     /// The frame's last word.
     pub tail: Signal<In, Bit>,
     /// With `tail`: 1 to 4 octets.
-    pub short: Signal<In, Bit>,
+    pub half: Signal<In, Bit>,
     /// With `tail`: the number of octets modulo 4.
     pub count: Signal<In, Bits<2>>,
     /// The FCS, turned by `count` octets.
@@ -142,7 +142,7 @@ pub struct FcsGenerate {
     turn_3_row: [Constant<Bits<32>>; 32],
 }
 block_default!(FcsGenerate {
-    clock, data, valid, first, tail, short, count, fcs, part, valid_1, first_1, tail_1, short_1, count_1,
+    clock, data, valid, first, tail, half, count, fcs, part, valid_1, first_1, tail_1, short_1, count_1,
     register, tail_2, count_2, fcs_q, product, state, after, turned,
 }
     none: Constant::new(bits(0)),
@@ -178,7 +178,7 @@ impl Logic for FcsGenerate {
         self.valid_1.d.next = self.valid.val();
         self.first_1.d.next = self.first.val();
         self.tail_1.d.next = self.tail.val();
-        self.short_1.d.next = self.short.val();
+        self.short_1.d.next = self.half.val();
         self.count_1.d.next = self.count.val();
         // Data part and register to register; a short last word moves it on by four octets only.
         self.state.next = self.register.q.val();

@@ -201,12 +201,13 @@ impl Logic for Schedule {
         self.mute.d.next = self.mute.q.val() | self.fault.q.val();
         match self.state.q.val() {
             Slots::Idle => {
+                // Back to sending between frames only: one slot without.
                 self.mute.d.next = self.fault.q.val();
                 self.index.d.next = self.zero4.val();
                 self.words.d.next = self.before_first.val();
                 // A frame that comes later than it might have starts in lane 0, and no deficit is left.
                 self.phase.d.next = self.zero3.val();
-                if self.s.valid.val() & !self.drain.q.val() {
+                if self.s.valid.val() & !self.drain.q.val() & (!self.mute.q.val() | self.fault.q.val()) {
                     self.phase.d.next = self.phase.q.val();
                     self.word.next.start = true;
                     self.word.next.data = self.preamble.val();

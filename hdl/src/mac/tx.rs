@@ -244,7 +244,7 @@ impl Logic for XgmiiTx {
         self.check.valid.next = self.schedule.token.val().body;
         self.check.first.next = self.schedule.fcs_first.val();
         self.check.tail.next = self.schedule.token.val().tail;
-        self.check.short.next = self.schedule.fcs_short.val();
+        self.check.half.next = self.schedule.fcs_short.val();
         self.check.count.next = self.schedule.token.val().count.get_bits::<2>(0);
         self.assemble.token.next = self.schedule.token.val();
         self.assemble.fcs.next = self.check.fcs.val();

@@ -77,7 +77,11 @@ fn word(characters: &[Character]) -> (u64, u8) {
 pub(crate) fn characters(d: u64, c: u64) -> [Character; 8] {
     std::array::from_fn(|lane| {
         let code = d.to_le_bytes()[lane];
-        if c >> lane & 1 == 1 { Control(code) } else { Data(code) }
+        if c >> lane & 1 == 1 {
+            Control(code)
+        } else {
+            Data(code)
+        }
     })
 }
 
