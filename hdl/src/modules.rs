@@ -2,6 +2,7 @@
 //!
 //! A module that is to be measured alone (`cargo xtask synth --module NAME`) has its line in [`MODULES`].
 
+use crate::mac::{rx::XgmiiRx, tx::XgmiiTx};
 use crate::ram::{StreamFifo, StreamSkid};
 use crate::verilog::{print_with, Error, Verilog};
 use rust_hdl::prelude::Block;
@@ -31,6 +32,8 @@ impl Entry {
 
 /// Every module that can be named.
 pub const MODULES: &[Entry] = &[
+    Entry::of::<XgmiiRx>("xgmii_rx", "10G MAC, receiver"),
+    Entry::of::<XgmiiTx>("xgmii_tx", "10G MAC, transmitter"),
     Entry::of::<StreamFifo<9, 10>>("stream_fifo", "queue of 512 beats"),
     Entry::of::<StreamSkid>("stream_skid", "registers in a stream, both ways"),
 ];
