@@ -3,3 +3,6 @@
 pub mod axi;
 pub mod burst;
 pub mod read;
+pub mod rings;
+pub mod write;
+pub mod write_data;

@@ -139,3 +139,111 @@ impl ReadBus {
         }
     }
 }
+
+/// Slave of the write channels. Call [`WriteBus::before`] when everything else is set, then tick.
+pub(crate) struct WriteBus {
+    prefix: String,
+    manner: Manner,
+    addresses: VecDeque<(u64, u64)>,
+    beat: u64,
+    answers: VecDeque<u64>,
+    answering: bool,
+    held_aw: Option<(u64, u64)>,
+    held_w: Option<(u64, u64, u64)>,
+    /// Fail the burst with this number.
+    pub(crate) fail_at: Option<u64>,
+    /// Every byte written, in order.
+    pub(crate) log: Vec<(u64, u8)>,
+    /// AW handed over.
+    pub(crate) bursts: u64,
+    /// Beats on W.
+    pub(crate) beats: u64,
+    /// B handed over.
+    pub(crate) answered: u64,
+    /// Cycle of the last beat on W.
+    pub(crate) last_beat: u64,
+}
+
+impl WriteBus {
+    pub(crate) fn new(prefix: &str, manner: Manner) -> WriteBus {
+        WriteBus {
+            prefix: prefix.to_owned(),
+            manner,
+            addresses: VecDeque::new(),
+            beat: 0,
+            answers: VecDeque::new(),
+            answering: false,
+            held_aw: None,
+            held_w: None,
+            fail_at: None,
+            log: Vec::new(),
+            bursts: 0,
+            beats: 0,
+            answered: 0,
+            last_beat: 0,
+        }
+    }
+
+    fn pin(&self, name: &str) -> String {
+        format!("{}.{name}", self.prefix)
+    }
+
+    /// Every burst has been answered.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.addresses.is_empty() && self.answers.is_empty()
+    }
+
+    /// Sets the slave's outputs for this cycle and notes what is handed over at its end.
+    pub(crate) fn before(&mut self, dut: &mut Dut, rng: &mut ChaCha8Rng) {
+        let now = dut.cycles();
+        let aw_ready = rng.random_range(0..100) >= self.manner.stall;
+        // This slave takes data only for an address it has.
+        let w_ready = !self.addresses.is_empty() && rng.random_range(0..100) >= self.manner.stall;
+        dut.set(self.pin("awready").as_str(), aw_ready.into());
+        dut.set(self.pin("wready").as_str(), w_ready.into());
+        self.answering = self.answering || self.answers.front().is_some_and(|&due| due <= now) && rng.random_range(0..100) >= self.manner.stall;
+        dut.set(self.pin("bvalid").as_str(), self.answering.into());
+        let failing = self.answering && self.fail_at == Some(self.answered);
+        dut.set(self.pin("bresp").as_str(), if failing { 3 } else { 0 });
+        dut.eval();
+        let get = |name: &str| dut.get(self.pin(name).as_str());
+        let aw = (get("awaddr"), get("awlen"));
+        let w = (get("wdata"), get("wstrb"), get("wlast"));
+        let (aw_valid, w_valid, b_ready) = (get("awvalid") == 1, get("wvalid") == 1, get("bready") == 1);
+        assert!(self.held_aw.is_none_or(|held| aw_valid && held == aw), "AW changed while it waited");
+        assert!(self.held_w.is_none_or(|held| w_valid && held == w), "W changed while it waited");
+        self.held_aw = (aw_valid && !aw_ready).then_some(aw);
+        self.held_w = (w_valid && !w_ready).then_some(w);
+        assert!(!w_valid || aw_valid || !self.addresses.is_empty(), "W without an address");
+        if w_valid && w_ready {
+            let (address, length) = self.addresses[0];
+            let (data, strobe, last) = w;
+            for (k, byte) in data.to_le_bytes().into_iter().enumerate() {
+                if strobe >> k & 1 == 1 {
+                    self.log.push((address + 8 * self.beat + k as u64, byte));
+                }
+            }
+            assert_eq!(last == 1, self.beat == length, "WLAST of {address:#x} + {length}");
+            self.beats += 1;
+            self.last_beat = now;
+            self.beat += 1;
+            if last == 1 {
+                self.beat = 0;
+                self.addresses.pop_front();
+                let due = now + 1 + rng.random_range(0..=self.manner.latency);
+                self.answers.push_back(due.max(self.answers.back().copied().unwrap_or(0)));
+            }
+        }
+        if aw_valid && aw_ready {
+            let (address, length) = aw;
+            assert!(address % 8 == 0 && address >> 8 == (address + 8 * length) >> 8, "burst {address:#x} + {length}");
+            self.addresses.push_back(aw);
+            self.bursts += 1;
+        }
+        if self.answering && b_ready {
+            self.answering = false;
+            self.answers.pop_front();
+            self.answered += 1;
+        }
+    }
+}
