@@ -1,6 +1,12 @@
-//! The simulated world round the engine: clocks, what is at the other end of the cable, namespaces with a Linux peer.
+//! The simulated world round the engine: the engine itself (Verilated, or an untimed model), the host's memory as the device sees it, clocks,
+//! what is at the other end of the cable, and namespaces with a Linux peer.
 
 pub mod command;
+pub mod engine;
+pub mod invariants;
+pub mod model;
 pub mod netns;
+pub mod rig;
+pub mod root_complex;
 pub mod time;
 pub mod wire;

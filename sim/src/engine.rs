@@ -1,0 +1,38 @@
+//! What every engine is to the simulated world: registers on one side, a wire on the other, memory behind.
+
+use crate::root_complex::RootComplex;
+use crate::time::Nanoseconds;
+
+/// An engine behind the registers and rings of `toe-contract`: the Verilated RTL, or the untimed model.
+///
+/// All methods return without waiting for anything outside. A caller that finds the engine not [`busy`](Engine::busy) may
+/// let time jump to [`next_deadline`](Engine::next_deadline), or to the next frame or register access.
+pub trait Engine {
+    /// Reads a register at a byte offset of BAR 0. It may take cycles, in which the engine goes on working with `host`. As a completion on PCI
+    /// Express does, the answer pushes what the engine wrote before it into memory.
+    fn register_read(&mut self, offset: u32, host: &mut RootComplex) -> u32;
+
+    /// Writes a register. Posted: takes effect before any later access, at the latest in the next [`advance`](Engine::advance).
+    fn register_write(&mut self, offset: u32, value: u32, host: &mut RootComplex);
+
+    /// A frame comes from the wire, without its FCS (and padded, if it should not be a runt). It waits behind the frames given before.
+    fn receive(&mut self, frame: &[u8], fcs_ok: bool);
+
+    /// Frames given to [`receive`](Engine::receive) that the engine has not begun to take.
+    fn backlog(&self) -> usize;
+
+    /// The next frame that has been sent to the wire, padded, without its FCS.
+    fn transmit(&mut self) -> Option<Vec<u8>>;
+
+    /// Works for at most `cycles` clock cycles, less if it becomes idle, all at the time `now` (which never goes back).
+    fn advance(&mut self, now: Nanoseconds, cycles: u64, host: &mut RootComplex);
+
+    /// There is something to do before any deadline.
+    fn busy(&self) -> bool;
+
+    /// When the engine will have something to do though nothing happens outside.
+    fn next_deadline(&self) -> Option<Nanoseconds>;
+
+    /// Clock cycles since the start; operations, in the model.
+    fn cycles(&self) -> u64;
+}
