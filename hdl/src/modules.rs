@@ -31,6 +31,7 @@ impl Entry {
 }
 
 /// Every module that can be named.
+#[rustfmt::skip] // a line each
 pub const MODULES: &[Entry] = &[
     Entry::of::<XgmiiRx>("xgmii_rx", "10G MAC, receiver"),
     Entry::of::<XgmiiTx>("xgmii_tx", "10G MAC, transmitter"),

@@ -89,8 +89,8 @@ impl Kernel<'_> {
                 Value::compound(format!("({op}{})", v.text), width, false)
             }
             E::Binary(l, op, r) => return self.binary(l, op, r),
-            E::Index(base, at) => self.part(base, at, 1)?.with_sign(false),
-            E::Slice(base, width, at) => self.part(base, at, *width)?,
+            E::Index(base, at) => self.part(base, at, 1, 0)?.with_sign(false),
+            E::Slice(base, width, at) => self.part(base, at, *width, 1)?,
             E::IndexReplace(base, at, bit) => self.replace_bit(base, at, bit)?,
         };
         Ok(Operand::Sized(value))
@@ -213,8 +213,8 @@ impl Kernel<'_> {
         Ok(Value::compound(format!("{function}({})", value.text), width, true))
     }
 
-    /// `get_bit`, `get_bits` and the field of a struct.
-    fn part(&mut self, base: &E, at: &E, width: usize) -> Result<Value> {
+    /// `get_bit`, `get_bits` and the field of a struct. A fixed index may lie `beyond` past the highest bit.
+    fn part(&mut self, base: &E, at: &E, width: usize, beyond: usize) -> Result<Value> {
         let at = self.index(at)?;
         if let (E::Signal(raw), Operand::Integer(at)) = (base, &at) {
             let key = self.loops.key(raw)?;
@@ -228,7 +228,7 @@ impl Kernel<'_> {
         let value = self.sized(base)?;
         let at = match at {
             Operand::Integer(at) => {
-                let at = position(&value, &at, value.width)?;
+                let at = position(&value, &at, value.width - 1 + beyond)?;
                 let signed = value.signed;
                 return Ok(self.slice(value, at, width).with_sign(signed));
             }

@@ -65,14 +65,39 @@ impl<'a> Visit<'a> for Checker {
         call.args.iter().for_each(|a| self.visit_expr(a));
     }
 
+    fn visit_expr_call(&mut self, call: &'a syn::ExprCall) {
+        if let syn::Expr::Path(function) = call.func.as_ref() {
+            if let Some(name) = function.path.segments.last().map(|s| s.ident.to_string()).filter(|name| !CALLS.contains(&name.as_str())) {
+                self.report(function, format!("`{name}`: RustHDL knows a function by the beginning of its name"));
+            }
+        }
+        call.args.iter().for_each(|a| self.visit_expr(a));
+    }
+
+    fn visit_expr_field(&mut self, field: &'a syn::ExprField) {
+        if let syn::Member::Named(name) = &field.member {
+            if name.to_string().ends_with("self") {
+                self.report(name, format!("`{name}`: RustHDL takes `self.` out of every name"));
+            }
+        }
+        visit::visit_expr_field(self, field);
+    }
+
     fn visit_expr_path(&mut self, path: &'a syn::ExprPath) {
         let upper = |ident: &syn::Ident| {
             let name = ident.to_string();
             name.chars().any(|c| c.is_ascii_uppercase()) && !name.chars().any(|c| c.is_ascii_lowercase())
         };
-        if let Some(last) = path.path.segments.last().filter(|s| upper(&s.ident) && path.path.segments.len() == 1) {
-            let what = format!("`{}`: RustHDL keeps only the name of a constant: use a `Constant` field", last.ident);
-            self.report(path, what);
+        if let Some(last) = path.path.segments.last().filter(|s| upper(&s.ident)) {
+            // A variant of an enum has its enum before it, with small letters in its name.
+            let qualified = path.path.segments.iter().rev().nth(1).is_some_and(|s| s.ident.to_string().starts_with(char::is_uppercase));
+            if !qualified {
+                let what = format!("`{}`: RustHDL keeps only the name of a constant; use a `Constant` field", last.ident);
+                self.report(path, what);
+            }
         }
     }
 }
+
+/// The functions of the kernel language; `from` is that of `Bits`.
+const CALLS: &[&str] = &["bit_cast", "bits", "from", "signed_bit_cast", "signed_cast", "unsigned_cast", "join", "link"];
