@@ -1,9 +1,11 @@
 //! The engine's hardware, described in RustHDL, and the back end that prints it as Verilog.
 
+pub mod checksum;
 pub mod host;
 pub mod mac;
 pub mod modules;
 pub mod ram;
+pub mod receive;
 pub mod stream;
 pub mod types;
 pub mod verilog;

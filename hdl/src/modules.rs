@@ -4,6 +4,7 @@
 
 use crate::mac::{rx::XgmiiRx, tx::XgmiiTx};
 use crate::ram::{StreamFifo, StreamSkid};
+use crate::receive::parse::Parser;
 use crate::verilog::{print_with, Error, Verilog};
 use rust_hdl::prelude::Block;
 
@@ -35,6 +36,7 @@ impl Entry {
 pub const MODULES: &[Entry] = &[
     Entry::of::<XgmiiRx>("xgmii_rx", "10G MAC, receiver"),
     Entry::of::<XgmiiTx>("xgmii_tx", "10G MAC, transmitter"),
+    Entry::of::<Parser>("parser", "frames into the receive buffer, checked and taken apart"),
     Entry::of::<StreamFifo<9, 10>>("stream_fifo", "queue of 512 beats"),
     Entry::of::<StreamSkid>("stream_skid", "registers in a stream, both ways"),
 ];

@@ -1,0 +1,16 @@
+//! A frame's way in: taken from the wire or injected, stored, sorted, looked up.
+//!
+//! ```text
+//!  MAC ---> inject ---> parse ------------------------------------> lookup ---> flow core
+//!             ^           |  head     masks, sums                     hash
+//!  fetch -----+           |  fields   header fields, verdict          table
+//!                         |  options  timestamps
+//!                         +> store    ring in block RAM -----> write engine
+//! ```
+
+pub mod fields;
+pub mod head;
+pub mod options;
+pub mod parse;
+pub mod store;
+pub mod verdict;
