@@ -9,4 +9,6 @@ pub mod netns;
 pub mod rig;
 pub mod root_complex;
 pub mod time;
+#[cfg(feature = "rtl")]
+pub mod verilated;
 pub mod wire;

@@ -15,7 +15,8 @@ pub struct Api {
     create: unsafe extern "C" fn(u32) -> *mut c_void,
     destroy: unsafe extern "C" fn(*mut c_void),
     eval: unsafe extern "C" fn(*mut c_void),
-    tick: unsafe extern "C" fn(*mut c_void),
+    fall: unsafe extern "C" fn(*mut c_void),
+    rise: unsafe extern "C" fn(*mut c_void),
     addresses: unsafe extern "C" fn(*mut c_void, *mut *mut c_void),
     wave_open: unsafe extern "C" fn(*mut c_void, *const c_char) -> i32,
     wave_close: unsafe extern "C" fn(*mut c_void),
@@ -270,8 +271,22 @@ impl Dut {
     /// those after the edge. A design without a clock is evaluated.
     #[inline]
     pub fn tick(&mut self) {
+        self.fall();
+        self.rise();
+    }
+
+    /// First half of a cycle: the outputs are then what the rising edge will find with the inputs as they are set.
+    #[inline]
+    pub fn fall(&mut self) {
         // SAFETY: the model is alive.
-        unsafe { (self.api.tick)(self.model.as_ptr()) }
+        unsafe { (self.api.fall)(self.model.as_ptr()) }
+    }
+
+    /// Second half of a cycle: the rising edge. Inputs must not have been changed since [`Dut::fall`].
+    #[inline]
+    pub fn rise(&mut self) {
+        // SAFETY: the model is alive.
+        unsafe { (self.api.rise)(self.model.as_ptr()) }
         self.cycles += 1;
     }
 

@@ -75,19 +75,20 @@ void destroy(void* handle) {
 
 void eval(void* handle) { ((Model*)handle)->top.eval(); }
 
-void tick(void* handle) {
-    Model* m = (Model*)handle;
+void half(Model* m, int clock) {
 #if @CLOCK@
-    m->top.clock = 0;
-    m->top.eval();
-    dump(m);
-    m->time += HALF_CYCLE;
-    m->top.clock = 1;
+    m->top.clock = clock;
+#else
+    (void)clock;
 #endif
     m->top.eval();
     dump(m);
     m->time += HALF_CYCLE;
 }
+
+void fall(void* handle) { half((Model*)handle, 0); }
+
+void rise(void* handle) { half((Model*)handle, 1); }
 
 void addresses(void* handle, void** addresses) {
     Model* m = (Model*)handle;
@@ -117,13 +118,14 @@ struct Api {
     void* (*create)(uint32_t);
     void (*destroy)(void*);
     void (*eval)(void*);
-    void (*tick)(void*);
+    void (*fall)(void*);
+    void (*rise)(void*);
     void (*addresses)(void*, void**);
     int32_t (*wave_open)(void*, const char*);
     void (*wave_close)(void*);
 };
 
-const Api api = {@COUNT@, table, create, destroy, eval, tick, addresses, wave_open, wave_close};
+const Api api = {@COUNT@, table, create, destroy, eval, fall, rise, addresses, wave_open, wave_close};
 
 }  // namespace
 
