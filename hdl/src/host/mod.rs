@@ -2,7 +2,11 @@
 
 pub mod axi;
 pub mod burst;
+pub mod counters;
+pub mod interrupt;
+pub mod pulses;
 pub mod read;
 pub mod rings;
+pub mod submission;
 pub mod write;
 pub mod write_data;
