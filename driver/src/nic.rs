@@ -384,7 +384,7 @@ impl Nic {
         let flags = if checksum.is_some() { command::RAW_CHECKSUM } else { 0 };
         let (start, offset) = checksum.unwrap_or((0, 0));
         let (iova, length) = self.stage(frame)?;
-        let c = Command::new(Opcode::Raw, toe_contract::NO_FLOW, flags).with(command::RAW_IOVA, iova).with(command::RAW_LENGTH, length);
+        let c = Command::new(Opcode::Raw, 0, flags).with(command::RAW_IOVA, iova).with(command::RAW_LENGTH, length);
         self.submit(c.with(command::RAW_CHECKSUM_START, start.into()).with(command::RAW_CHECKSUM_OFFSET, offset.into()))
     }
     /// Lets the engine receive a frame as if it had come from the wire now.
@@ -393,7 +393,7 @@ impl Nic {
     /// As [`Nic::send_frame`].
     pub fn inject(&mut self, frame: &[u8]) -> Result<(), NicError> {
         let (iova, length) = self.stage(frame)?;
-        let c = Command::new(Opcode::Inject, toe_contract::NO_FLOW, 0);
+        let c = Command::new(Opcode::Inject, 0, 0);
         self.submit(c.with(command::INJECT_IOVA, iova).with(command::INJECT_LENGTH, length))
     }
     /// Copies a frame into the next buffer that the device has done with.
