@@ -1,0 +1,5 @@
+//! What several tests share.
+#![allow(dead_code, unreachable_pub, reason = "each test takes what it needs")]
+
+pub mod blocks;
+pub mod world;
