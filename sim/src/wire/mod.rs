@@ -16,6 +16,7 @@ mod link;
 mod replay;
 mod spec;
 mod tap;
+mod watch;
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -33,6 +34,7 @@ pub use link::{link, LinkEnd};
 pub use replay::{Pacing, Replay};
 pub use spec::{SpecError, WireSpec};
 pub use tap::Tap;
+pub use watch::{Passed, WatchLog, Watched, HEAD};
 
 /// The fewest bytes a frame has on the wire, without FCS (IEEE 802.3 section 3.2.8): shorter ones are padded.
 pub const MIN_FRAME: usize = 60;
