@@ -137,3 +137,54 @@ fn interfaces_are_joined_and_linked() {
     dut.eval();
     assert_eq!((dut.get("m.data"), dut.get("m.valid"), dut.get("s.ready")), (0x0102_0304_0506_0708, 1, 1));
 }
+
+#[derive(Copy, Clone, Debug, PartialEq, Default, LogicStruct)]
+struct Flow {
+    seq: Bits<32>,
+    window: Bits<16>,
+}
+
+#[derive(LogicBlock, Default)]
+struct Holder {
+    clock: Signal<In, Clock>,
+    update: Signal<In, Bit>,
+    s: Signal<In, Flow>,
+    m: Signal<Out, Flow>,
+    whole: DFF<Flow>,
+    flow: DFF<Flow>,
+}
+
+impl Logic for Holder {
+    #[hdl_gen]
+    fn update(&mut self) {
+        dff_setup!(self, clock, flow, whole);
+        self.whole.d.next = self.flow.q.val();
+        if self.update.val() {
+            self.flow.d.next.seq = self.s.val().seq + 1;
+        }
+        self.m.next = self.whole.q.val();
+    }
+}
+
+#[test]
+fn a_struct_that_is_used_by_its_fields_is_nets_with_their_names() {
+    let verilog = print("holder", &Holder::default()).unwrap().to_string();
+    for line in [
+        "    reg [31:0] flow$seq;",
+        "    wire [31:0] s$seq = s[31:0];",
+        "            flow$d$seq = (s$seq + 32'd1);",
+        "        flow$seq <= flow$d$seq;",
+        "        flow$window <= flow$window;",
+        "        whole <= {flow$window, flow$seq};",
+        "    assign m = whole;",
+    ] {
+        assert!(verilog.contains(&format!("{line}\n")), "{line} is not in\n{verilog}");
+    }
+    let mut dut = dut("holder", Holder::default());
+    for (update, value, expected) in [(1, 0x7_0000_0009, 0), (0, 0x8_0000_0010, 10), (1, 0xffff_0000_0020, 10), (0, 0, 0x21)] {
+        dut.set("s", value);
+        dut.set("update", update);
+        dut.tick();
+        assert_eq!(dut.get("m"), expected);
+    }
+}

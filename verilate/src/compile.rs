@@ -82,7 +82,7 @@ fn verilate(tools: &Tools, top: &str, verilog: &str, options: &Options, symbol: 
     command.args(["--x-assign", if options.x_unique { "unique" } else { "fast" }, "--x-initial", x]);
     command.arg(if options.assertions { "--assert" } else { "--no-assert" });
     if options.trace {
-        command.args(["--trace", "--trace-structs"]);
+        command.arg("--trace");
     }
     run(command.arg(&source))?;
     let header = dir.join(format!("{prefix}.h"));

@@ -2,7 +2,7 @@
 
 use super::error::Refusal;
 use super::kernel::Kernel;
-use super::scope::{field, field_signed, Role};
+use super::scope::{field, field_signed, Leaf, Role};
 use super::value::{is_signed, literal, ones, range, select, sized, width_of, wrapped, Operand, Value};
 use num_bigint::{BigInt, BigUint, Sign};
 use rust_hdl::prelude::ast::{VerilogExpression as E, VerilogOp as Op, VerilogOpUnary as Unary};
@@ -106,7 +106,7 @@ impl Kernel<'_> {
         if let Some((base, path)) = raw.split_once("$val()$") {
             let key = self.loops.key(base)?;
             let (at, ty) = field(&self.scope.symbol(&key)?.ty, path)?;
-            let value = self.read_part(&key, at, width_of(&ty))?;
+            let value = self.read_field(&key, at, width_of(&ty))?;
             return Ok(Operand::Sized(value.with_sign(is_signed(&ty))));
         }
         let key = self.loops.key(raw)?;
@@ -125,8 +125,7 @@ impl Kernel<'_> {
         let symbol = self.scope.symbol(key)?;
         let Some(known) = &symbol.value else {
             let (width, signed) = (symbol.width, symbol.signed());
-            self.note_read(key, 0, width)?;
-            return Ok(Value::net(symbol.net.clone(), width, signed));
+            return Ok(self.bits(key, 0, width)?.with_sign(signed));
         };
         let mut value = Value::constant(known.clone(), symbol.width, symbol.signed());
         value.text.clone_from(&symbol.net);
@@ -135,19 +134,18 @@ impl Kernel<'_> {
     }
 
     /// A field of a signal or a constant, unsigned.
-    fn read_part(&mut self, key: &str, at: usize, width: usize) -> Result<Value> {
-        let symbol = self.scope.symbol(key)?;
-        let whole = match &symbol.value {
-            Some(known) => Value::constant(known.clone(), symbol.width, false),
+    fn read_field(&mut self, key: &str, at: usize, width: usize) -> Result<Value> {
+        match &self.scope.symbol(key)?.value {
+            Some(known) => Ok(Value::constant((known >> at) & ones(width), width, false)),
             None => {
-                self.note_read(key, at, width)?;
-                Value::net(symbol.net.clone(), symbol.width, false)
+                self.by_field.insert(key.to_owned());
+                self.bits(key, at, width)
             }
-        };
-        Ok(self.slice(whole, at, width))
+        }
     }
 
-    fn note_read(&mut self, key: &str, at: usize, width: usize) -> Result<()> {
+    /// Bits of a signal as they stand; unsigned unless it is all of them.
+    pub(super) fn bits(&mut self, key: &str, at: usize, width: usize) -> Result<Value> {
         let symbol = self.scope.symbol(key)?;
         if symbol.driven_here() {
             if !self.assigned.covers(key, at, width) {
@@ -157,8 +155,34 @@ impl Kernel<'_> {
                 self.read_back.insert(key.to_owned());
             }
         }
-        self.chunk.reads.insert(key.to_owned());
-        Ok(())
+        let pieces: Vec<&Leaf> = symbol.pieces(at, width).collect();
+        let mut value = match pieces.as_slice() {
+            [leaf] => {
+                self.chunk.reads.insert(leaf.net.clone());
+                let net = Value::net(leaf.net.clone(), leaf.width, symbol.signed());
+                self.slice_as_is(net, at - leaf.at, width)
+            }
+            _ if !symbol.only_fields() => {
+                self.chunk.reads.insert(symbol.net.clone());
+                self.slice_as_is(Value::net(symbol.net.clone(), symbol.width, false), at, width)
+            }
+            // Fields in a row: a slice ends where one of them does.
+            leaves => {
+                self.chunk.reads.extend(leaves.iter().map(|l| l.net.clone()));
+                let names: Vec<&str> = leaves.iter().rev().map(|l| l.net.as_str()).collect();
+                Value::compound(format!("{{{}}}", names.join(", ")), width, false)
+            }
+        };
+        value.origin = Some((key.to_owned(), at));
+        Ok(value)
+    }
+
+    fn slice_as_is(&mut self, value: Value, at: usize, width: usize) -> Value {
+        if at == 0 && width == value.width {
+            value
+        } else {
+            self.slice(value, at, width)
+        }
     }
 
     // Slices and casts.
@@ -222,7 +246,7 @@ impl Kernel<'_> {
             if let Some(symbol) = symbol.filter(|s| matches!(s.ty.kind, TypeKind::Composite(_))) {
                 let at = usize::try_from(at).map_err(|_| Refusal::BadIndex(raw.clone()))?;
                 let signed = field_signed(&symbol.ty, at, width);
-                return Ok(self.read_part(&key, at, width)?.with_sign(signed));
+                return Ok(self.read_field(&key, at, width)?.with_sign(signed));
             }
         }
         let value = self.sized(base)?;

@@ -23,6 +23,8 @@ pub(super) struct Kernel<'a> {
     pub(super) named: BTreeSet<String>,
     /// Inputs of submodules that were read.
     pub(super) read_back: BTreeSet<String>,
+    /// Signals of which a field is used by itself.
+    pub(super) by_field: BTreeSet<String>,
 }
 
 /// A kernel in Verilog.
@@ -30,6 +32,7 @@ pub(super) struct Printed {
     pub(super) chunks: Vec<Chunk>,
     pub(super) functions: BTreeMap<String, String>,
     pub(super) named: BTreeSet<String>,
+    pub(super) by_field: BTreeSet<String>,
 }
 
 impl<'a> Kernel<'a> {
@@ -45,6 +48,7 @@ impl<'a> Kernel<'a> {
             functions: BTreeMap::new(),
             named: BTreeSet::new(),
             read_back: BTreeSet::new(),
+            by_field: BTreeSet::new(),
         };
         kernel.block(block)?;
         kernel.end_chunk();
@@ -54,8 +58,8 @@ impl<'a> Kernel<'a> {
                 return Err(Refusal::Latch(symbol.net.clone()));
             }
         }
-        let Kernel { chunks, functions, named, .. } = kernel;
-        Ok(Printed { chunks, functions, named })
+        let Kernel { chunks, functions, named, by_field, .. } = kernel;
+        Ok(Printed { chunks, functions, named, by_field })
     }
 
     /// Ends a statement of the outermost level.

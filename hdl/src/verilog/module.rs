@@ -3,9 +3,9 @@
 use super::error::{Error, Refusal};
 use super::kernel::{Kernel, Printed};
 use super::process::{all_reads, split, Process};
-use super::scope::{check_name, spelled, Role, Scope, Symbol};
-use super::tree::{collect, Node};
-use super::value::{range, sized};
+use super::scope::{check_name, spelled, Leaf, Role, Scope, Symbol};
+use super::tree::{collect, Node, Port};
+use super::value::{ones, range, select, sized};
 use super::{Module, Verilog as Output};
 use rust_hdl::prelude::{Block, Verilog};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -74,23 +74,22 @@ struct Body<'a> {
     node: &'a Node,
     scope: Scope,
     named: BTreeSet<String>,
-    /// Signals driven in the kernel.
+    /// Nets driven in the kernel.
     driven: BTreeSet<String>,
-    /// Signals read in the kernel.
+    /// Nets read in the kernel.
     reads: BTreeSet<String>,
-    /// Signals driven by an `always` block.
+    /// Nets driven by an `always` block.
     regs: BTreeSet<String>,
-    /// Inputs of submodules and flip-flops connected to an expression, with no net of their own.
+    /// Inputs of submodules and flip-flops that are an expression, with no net of their own.
     connections: BTreeMap<String, String>,
     text: String,
 }
 
 impl<'a> Body<'a> {
     fn print(node: &'a Node, kinds: &[String]) -> Result<String, Refusal> {
-        let scope = Scope::of(node)?;
         let mut body = Body {
             node,
-            scope,
+            scope: Scope::of(node, &BTreeSet::new())?,
             named: BTreeSet::new(),
             driven: BTreeSet::new(),
             reads: BTreeSet::new(),
@@ -100,7 +99,12 @@ impl<'a> Body<'a> {
         };
         match &node.code {
             Verilog::Combinatorial(block) => {
-                let printed = Kernel::print(&body.scope, block)?;
+                let mut printed = Kernel::print(&body.scope, block)?;
+                if !printed.by_field.is_empty() {
+                    // Now that it is known which structs are used by their fields, these become nets.
+                    body.scope = Scope::of(node, &printed.by_field)?;
+                    printed = Kernel::print(&body.scope, block)?;
+                }
                 body.kernel(printed, kinds)?;
             }
             Verilog::Custom(text) => body.verbatim(text)?,
@@ -126,7 +130,7 @@ impl<'a> Body<'a> {
         if self.node.children.iter().any(|_| true) {
             return Err(Refusal::Unsupported("a submodule of a block with Verilog of its own"));
         }
-        self.regs = self.own().filter(|(_, s)| s.driven_here()).map(|(key, _)| key.clone()).collect();
+        self.regs = self.own().filter(|(_, s)| s.driven_here()).map(|(_, s)| s.net.clone()).collect();
         self.named = self.own().map(|(key, _)| key.clone()).chain(self.scope.variants.keys().cloned()).collect();
         self.ports();
         self.constants();
@@ -137,7 +141,7 @@ impl<'a> Body<'a> {
     }
 
     fn kernel(&mut self, printed: Printed, kinds: &[String]) -> Result<(), Refusal> {
-        let Printed { chunks, functions, named } = printed;
+        let Printed { chunks, functions, named, .. } = printed;
         self.named = named;
         self.driven = chunks.iter().flat_map(|c| c.writes.iter().cloned()).collect();
         self.check_driven()?;
@@ -161,12 +165,13 @@ impl<'a> Body<'a> {
         }
         self.instances(kinds);
         self.processes(processes);
+        self.assembled();
         self.flip_flops()
     }
 
     fn check_driven(&self) -> Result<(), Refusal> {
         let must = |s: &Symbol| matches!(s.role, Role::Output | Role::ChildInput);
-        let undriven = self.own().find(|(key, s)| must(s) && !self.driven.contains(*key));
+        let undriven = self.own().find(|(_, s)| must(s) && !s.leaves.iter().all(|l| self.driven.contains(&l.net)));
         match undriven {
             Some((_, symbol)) => Err(Refusal::Undriven(symbol.net.clone())),
             None => Ok(()),
@@ -175,13 +180,15 @@ impl<'a> Body<'a> {
 
     /// Takes out the assignments that become connections of a port.
     fn connect(&mut self, processes: &mut Vec<Process>) {
+        let inputs = self.scope.symbols.values().filter(|s| s.role == Role::ChildInput).flat_map(|s| &s.leaves);
+        let inputs: BTreeSet<String> = inputs.map(|l| l.net.clone()).filter(|net| !self.reads.contains(net)).collect();
         processes.retain_mut(|process| {
-            let Process::Assign { key, value, .. } = process else {
+            let Process::Assign { net, value, .. } = process else {
                 return true;
             };
-            let inline = self.scope.symbols.get(key).is_some_and(|s| s.role == Role::ChildInput) && !self.reads.contains(key);
+            let inline = inputs.contains(net);
             if inline {
-                self.connections.insert(std::mem::take(key), std::mem::take(value));
+                self.connections.insert(std::mem::take(net), std::mem::take(value));
             }
             !inline
         });
@@ -190,10 +197,10 @@ impl<'a> Body<'a> {
     fn ports(&mut self) {
         let ports: Vec<String> = self
             .own()
-            .filter_map(|(key, s)| {
+            .filter_map(|(_, s)| {
                 let class = match s.role {
                     Role::Input => "input wire",
-                    Role::Output if self.regs.contains(key) => "output reg",
+                    Role::Output if self.regs.contains(&s.net) => "output reg",
                     Role::Output => "output wire",
                     _ => return None,
                 };
@@ -221,39 +228,76 @@ impl<'a> Body<'a> {
     }
 
     fn declarations(&mut self) {
-        let registers: BTreeSet<String> = self.node.flip_flops().map(|(c, _)| format!("{}$q", c.name)).collect();
-        let lines: Vec<String> = self
-            .own()
-            .filter_map(|(key, s)| match s.role {
-                Role::ChildOutput if registers.contains(key) => Some(declare("reg", s)),
-                Role::ChildOutput if !self.reads.contains(key) => None,
-                Role::ChildInput if self.connections.contains_key(key) => None,
-                Role::Local if !self.driven.contains(key) => None,
-                Role::Local | Role::ChildInput | Role::ChildOutput => Some(declare(if self.regs.contains(key) { "reg" } else { "wire" }, s)),
-                Role::Input | Role::Output | Role::Constant => None,
-            })
-            .collect();
+        let mut lines = vec![];
+        for (_, s) in self.own() {
+            let needed: Vec<&Leaf> = s.leaves.iter().filter(|l| self.is_declared(s, l)).collect();
+            if s.role == Role::ChildOutput && s.is_split() && (!needed.is_empty() || self.reads.contains(&s.net)) {
+                lines.push(declare("wire", s));
+            }
+            for leaf in needed {
+                lines.push(match s.role {
+                    Role::Input | Role::ChildOutput if s.is_split() => {
+                        format!("wire {}{} = {}{};", range(leaf.width), leaf.net, s.net, select(leaf.at, leaf.width, s.width))
+                    }
+                    _ if s.is_split() => format!("{} {}{};", self.class(&leaf.net, s.role), range(leaf.width), leaf.net),
+                    _ => declare(self.class(&leaf.net, s.role), s),
+                });
+            }
+        }
         lines.iter().for_each(|l| self.line(l));
+    }
+
+    fn is_declared(&self, symbol: &Symbol, leaf: &Leaf) -> bool {
+        match symbol.role {
+            Role::Register => true,
+            Role::ChildOutput => self.reads.contains(&leaf.net),
+            Role::Input => symbol.is_split() && self.reads.contains(&leaf.net),
+            Role::Output => symbol.is_split(),
+            Role::ChildInput => !self.connections.contains_key(&leaf.net),
+            Role::Local => self.driven.contains(&leaf.net),
+            Role::Constant => false,
+        }
+    }
+
+    fn class(&self, net: &str, role: Role) -> &'static str {
+        if role == Role::Register || self.regs.contains(net) {
+            "reg"
+        } else {
+            "wire"
+        }
+    }
+
+    /// What drives a net that may have become an expression.
+    fn source<'b>(&'b self, net: &'b str) -> &'b str {
+        self.connections.get(net).map_or(net, String::as_str)
+    }
+
+    /// All of a signal from its nets.
+    fn whole(&self, symbol: &Symbol) -> String {
+        match symbol.leaves.as_slice() {
+            [leaf] => self.source(&leaf.net).to_owned(),
+            leaves => {
+                let parts: Vec<&str> = leaves.iter().rev().map(|l| self.source(&l.net)).collect();
+                format!("{{{}}}", parts.join(", "))
+            }
+        }
     }
 
     /// A submodule's instances. An output that is not read is left open.
     fn instances(&mut self, kinds: &[String]) {
         let node = self.node;
         for (child, kind) in node.modules().zip(kinds) {
-            let pins: Vec<String> = child
-                .ports
-                .iter()
-                .filter_map(|port| {
-                    let key = format!("{}${}", child.name, port.name);
-                    let symbol = self.scope.symbols.get(&key)?;
-                    let net = match (self.connections.get(&key), symbol.role) {
-                        (Some(expression), _) => expression,
-                        (None, Role::ChildOutput) if !self.reads.contains(&key) => "",
-                        (None, _) => &symbol.net,
-                    };
-                    Some(format!("        .{}({net})", port.name))
-                })
-                .collect();
+            let pin = |port: &Port| {
+                let symbol = self.scope.symbols.get(&format!("{}${}", child.name, port.name))?;
+                let read = |net: &String| self.reads.contains(net);
+                let net = match symbol.role {
+                    Role::ChildOutput if read(&symbol.net) || symbol.leaves.iter().any(|l| read(&l.net)) => symbol.net.clone(),
+                    Role::ChildOutput => String::new(),
+                    _ => self.whole(symbol),
+                };
+                Some(format!("        .{}({net})", port.name))
+            };
+            let pins: Vec<String> = child.ports.iter().filter_map(pin).collect();
             self.line(&format!("{kind} {} (\n{}\n    );", spelled(&child.name), pins.join(",\n")));
         }
     }
@@ -261,9 +305,8 @@ impl<'a> Body<'a> {
     fn processes(&mut self, processes: Vec<Process>) {
         for process in processes {
             match process {
-                Process::Assign { key, value, comments } => {
+                Process::Assign { net, value, comments } => {
                     comments.iter().for_each(|c| self.line(c));
-                    let net = self.net(&key);
                     self.line(&format!("assign {net} = {value};"));
                 }
                 Process::Always { lines, .. } => {
@@ -275,8 +318,11 @@ impl<'a> Body<'a> {
         }
     }
 
-    fn net(&self, key: &str) -> String {
-        self.scope.symbols.get(key).map_or_else(|| key.to_owned(), |s| s.net.clone())
+    /// Outputs of which the fields are nets.
+    fn assembled(&mut self) {
+        let outputs = self.own().filter(|(_, s)| s.role == Role::Output && s.is_split());
+        let lines: Vec<String> = outputs.map(|(_, s)| format!("assign {} = {};", s.net, self.whole(s))).collect();
+        lines.iter().for_each(|l| self.line(l));
     }
 
     /// RustHDL's flip-flops: one block for each clock.
@@ -285,18 +331,17 @@ impl<'a> Body<'a> {
         let mut initial = String::new();
         let mut clocks: BTreeMap<String, String> = BTreeMap::new();
         for (child, value) in node.flip_flops() {
-            let connected = |port: &str| {
-                let key = format!("{}${port}", child.name);
-                self.connections.get(&key).cloned().unwrap_or_else(|| self.net(&key))
-            };
-            let clock = connected("clock");
+            let port = |name: &str| self.scope.symbol(&format!("{}${name}", child.name));
+            let clock = self.whole(port("clock")?);
             if check_name(&clock).is_err() {
                 return Err(Refusal::Clock(child.name.clone()));
             }
-            let width = self.scope.symbol(&format!("{}$q", child.name))?.width;
-            // Writing to a string cannot fail.
-            let _ = writeln!(initial, "        {} = {};", spelled(&child.name), sized(value, width, false));
-            let _ = writeln!(clocks.entry(clock).or_default(), "        {} <= {};", spelled(&child.name), connected("d"));
+            for (q, d) in port("q")?.leaves.iter().zip(&port("d")?.leaves) {
+                let first = (value >> q.at) & ones(q.width);
+                // Writing to a string cannot fail.
+                let _ = writeln!(initial, "        {} = {};", q.net, sized(&first, q.width, false));
+                let _ = writeln!(clocks.entry(clock.clone()).or_default(), "        {} <= {};", q.net, self.source(&d.net));
+            }
         }
         if !initial.is_empty() {
             self.text += &format!("    initial begin\n{initial}    end\n");

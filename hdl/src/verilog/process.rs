@@ -2,19 +2,19 @@
 //!
 //! A kernel is one list of statements; as one `always` block it would be one node in a simulator's graph, and a
 //! submodule's output that depends on its input would look like a loop. Statements that share no signal in
-//! a way that depends on their order become processes of their own, and a signal with one unconditional
+//! a way that depends on their order become processes of their own, and a net with one unconditional
 //! assignment becomes an `assign`, or the very expression in a port's connection.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// A statement of the outermost level.
 #[derive(Debug, Default)]
 pub(super) struct Chunk {
     pub(super) comments: Vec<String>,
     pub(super) lines: Vec<String>,
-    /// If all it does is to assign the whole of one signal: the signal and the value.
+    /// If all it does is to assign the whole of one net: the net and the value.
     pub(super) whole: Option<(String, String)>,
-    /// Driven signals it reads.
+    /// Nets it reads.
     pub(super) reads: BTreeSet<String>,
     pub(super) writes: BTreeSet<String>,
 }
@@ -22,8 +22,8 @@ pub(super) struct Chunk {
 /// A part of a kernel that stands by itself.
 #[derive(Debug)]
 pub(super) enum Process {
-    /// One unconditional assignment of a whole signal.
-    Assign { key: String, value: String, comments: Vec<String> },
+    /// One unconditional assignment of a whole net.
+    Assign { net: String, value: String, comments: Vec<String> },
     /// Statements whose order matters.
     Always { writes: BTreeSet<String>, lines: Vec<String> },
 }
@@ -39,14 +39,14 @@ pub(super) fn split(mut chunks: Vec<Chunk>) -> Vec<Process> {
     members.into_values().map(process).collect()
 }
 
-/// Signals that some chunk reads.
+/// Nets that some chunk reads.
 pub(super) fn all_reads(chunks: &[Chunk]) -> BTreeSet<String> {
     chunks.iter().flat_map(|c| c.reads.iter().cloned()).collect()
 }
 
 fn process(mut chunks: Vec<Chunk>) -> Process {
-    if let [Chunk { whole: Some((key, value)), comments, .. }] = chunks.as_mut_slice() {
-        return Process::Assign { key: std::mem::take(key), value: std::mem::take(value), comments: std::mem::take(comments) };
+    if let [Chunk { whole: Some((net, value)), comments, .. }] = chunks.as_mut_slice() {
+        return Process::Assign { net: std::mem::take(net), value: std::mem::take(value), comments: std::mem::take(comments) };
     }
     let mut writes = BTreeSet::new();
     let mut lines = vec![];
@@ -58,21 +58,20 @@ fn process(mut chunks: Vec<Chunk>) -> Process {
     Process::Always { writes, lines }
 }
 
-/// Removes an assignment of a whole signal that another one follows before the signal is read: the `d = q`
+/// Removes an assignment of a whole net that another one follows before the net is read: the `d = q`
 /// of `dff_setup!` for a flip-flop that is always assigned.
 fn remove_overwritten(chunks: &mut Vec<Chunk>) {
-    let mut doomed: HashMap<String, ()> = HashMap::new();
+    let mut doomed: HashSet<&str> = HashSet::new();
     let mut keep = vec![true; chunks.len()];
     for (chunk, keep) in chunks.iter().zip(&mut keep).rev() {
         if let Some((key, _)) = &chunk.whole {
-            if doomed.contains_key(key) {
+            if !doomed.insert(key) {
                 *keep = false;
                 continue;
             }
-            doomed.insert(key.clone(), ());
         }
         for key in &chunk.reads {
-            doomed.remove(key);
+            doomed.remove(key.as_str());
         }
     }
     let mut keep = keep.into_iter();

@@ -8,7 +8,7 @@ use super::tree::Node;
 use super::value::{is_signed, literal, width_of, wrapped};
 use num_bigint::{BigInt, BigUint};
 use rust_hdl::prelude::{AtomKind, TypeDescriptor, TypeKind};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,17 @@ pub(super) enum Role {
     ChildInput,
     /// An output of a submodule.
     ChildOutput,
+    /// What a flip-flop holds.
+    Register,
+}
+
+/// A net: a signal, or a field of one.
+#[derive(Debug, Clone)]
+pub(super) struct Leaf {
+    pub(super) net: String,
+    /// Offset in the signal.
+    pub(super) at: usize,
+    pub(super) width: usize,
 }
 
 /// A signal or a constant of a module.
@@ -28,6 +39,8 @@ pub(super) enum Role {
 pub(super) struct Symbol {
     /// Its name in Verilog.
     pub(super) net: String,
+    /// Its fields, if the kernel uses one of them by itself; else the signal as a whole. The lowest first.
+    pub(super) leaves: Vec<Leaf>,
     pub(super) role: Role,
     pub(super) ty: TypeDescriptor,
     pub(super) width: usize,
@@ -38,6 +51,21 @@ pub(super) struct Symbol {
 impl Symbol {
     pub(super) fn signed(&self) -> bool {
         is_signed(&self.ty)
+    }
+
+    /// Whether its fields are nets of their own.
+    pub(super) fn is_split(&self) -> bool {
+        self.leaves.first().is_some_and(|l| l.width < self.width)
+    }
+
+    /// Whether its fields are all there is: what comes in as a whole has a net as a whole.
+    pub(super) fn only_fields(&self) -> bool {
+        self.is_split() && !(self.role == Role::Input || self.role == Role::ChildOutput)
+    }
+
+    /// The nets that hold some of its bits.
+    pub(super) fn pieces(&self, at: usize, width: usize) -> impl DoubleEndedIterator<Item = &Leaf> {
+        self.leaves.iter().filter(move |l| l.at < at + width && at < l.at + l.width)
     }
 
     /// Whether this module drives it.
@@ -66,8 +94,9 @@ pub(super) struct Scope {
 }
 
 impl Scope {
-    /// The names of an instance: its own, and the ports of its submodules as `child$port`.
-    pub(super) fn of(node: &Node) -> Result<Self, Refusal> {
+    /// The names of an instance: its own, and the ports of its submodules as `child$port`. The fields of the signals in
+    /// `split` become nets.
+    pub(super) fn of(node: &Node, split: &BTreeSet<String>) -> Result<Self, Refusal> {
         let mut scope = Scope::default();
         for port in &node.ports {
             let role = match port.kind {
@@ -83,20 +112,37 @@ impl Scope {
         }
         for child in &node.children {
             for port in &child.ports {
-                let role = match port.kind {
-                    AtomKind::InputParameter => Role::ChildInput,
-                    AtomKind::OutputParameter => Role::ChildOutput,
-                    AtomKind::Constant | AtomKind::LocalSignal => continue,
+                let key = format!("{}${}", child.name, port.name);
+                let (role, net) = match (port.kind.clone(), port.name.as_str(), &child.flip_flop) {
+                    // A flip-flop is a register with the name of its field.
+                    (AtomKind::OutputParameter, "q", Some(_)) => (Role::Register, spelled(&child.name)),
+                    (AtomKind::InputParameter, ..) => (Role::ChildInput, key.clone()),
+                    (AtomKind::OutputParameter, ..) => (Role::ChildOutput, key.clone()),
+                    (AtomKind::Constant | AtomKind::LocalSignal, ..) => continue,
                     _ => return Err(Refusal::Unsupported("a port that is both input and output")),
                 };
-                let key = format!("{}${}", child.name, port.name);
-                // A flip-flop is a register with the name of its field.
-                let is_register = child.flip_flop.is_some() && port.name == "q";
-                let net = if is_register { spelled(&child.name) } else { key.clone() };
                 scope.add(key, net, role, &port.ty, None)?;
             }
         }
+        for key in split {
+            // Both sides of a flip-flop are split if one is.
+            let twin = match key.rsplit_once('$') {
+                Some((cell, "d")) => Some(format!("{cell}$q")),
+                Some((cell, "q")) => Some(format!("{cell}$d")),
+                _ => None,
+            };
+            let is_flip_flop = twin.as_ref().is_some_and(|t| [key, t].iter().any(|k| scope.role(k) == Some(Role::Register)));
+            for key in [Some(key.clone()), twin.filter(|_| is_flip_flop)].into_iter().flatten() {
+                if let Some(symbol) = scope.symbols.get_mut(&key) {
+                    symbol.leaves = leaves(&symbol.ty, &symbol.net);
+                }
+            }
+        }
         Ok(scope)
+    }
+
+    fn role(&self, key: &str) -> Option<Role> {
+        self.symbols.get(key).map(|s| s.role)
     }
 
     fn add(&mut self, key: String, net: String, role: Role, ty: &TypeDescriptor, value: Option<BigUint>) -> Result<(), Refusal> {
@@ -107,7 +153,8 @@ impl Scope {
         check_name(&net)?;
         self.add_variants(ty)?;
         self.order.push(key.clone());
-        self.symbols.insert(key, Symbol { net, role, ty: ty.clone(), width, value });
+        let leaves = vec![Leaf { net: net.clone(), at: 0, width }];
+        self.symbols.insert(key, Symbol { net, leaves, role, ty: ty.clone(), width, value });
         Ok(())
     }
 
@@ -190,6 +237,20 @@ impl Loops {
             _ => None,
         }
     }
+}
+
+/// The fields of a type, and those in them, each a net.
+fn leaves(ty: &TypeDescriptor, net: &str) -> Vec<Leaf> {
+    let TypeKind::Composite(fields) = &ty.kind else {
+        return vec![Leaf { net: net.to_owned(), at: 0, width: width_of(ty) }];
+    };
+    let (mut all, mut offset) = (vec![], 0);
+    for f in fields {
+        let inner = leaves(&f.kind, &format!("{net}${}", f.fieldname));
+        all.extend(inner.into_iter().map(|l| Leaf { at: l.at + offset, ..l }));
+        offset += width_of(&f.kind);
+    }
+    all
 }
 
 /// Offset and type of the nested field `p$lo` of a type; the first field is the lowest.

@@ -3,13 +3,13 @@
 use super::coverage::Coverage;
 use super::error::Refusal;
 use super::kernel::Kernel;
-use super::scope::field;
+use super::scope::{field, Leaf};
 use super::value::{is_signed, select, width_of, Operand, Value};
 use num_bigint::BigUint;
 use rust_hdl::prelude::ast::{
     VerilogBlockOrConditional as Otherwise, VerilogConditional, VerilogExpression as E, VerilogLoop, VerilogMatch, VerilogStatement as S,
 };
-use rust_hdl::prelude::clog2;
+use rust_hdl::prelude::{clog2, TypeKind};
 use std::collections::BTreeSet;
 
 type Result<T> = std::result::Result<T, Refusal>;
@@ -116,8 +116,8 @@ impl Kernel<'_> {
             },
             Operand::Sized(at) | Operand::SignedCast(at) => self.slice(at, 0, clog2(value.width)),
         };
-        self.note_write(&target.key)?;
-        self.chunk.whole = None;
+        self.check_write(&target.key)?;
+        self.chunk.writes.insert(value.text.clone());
         self.line(&format!("{}[{}] = {};", value.text, at.text, bit.text));
         Ok(())
     }
@@ -138,22 +138,51 @@ impl Kernel<'_> {
         self.write(&target.key, at, width, &value)
     }
 
-    /// Assigns a slice of a signal.
+    /// Assigns a slice of a signal: all of it, a field, or one bit.
     pub(super) fn write(&mut self, key: &str, at: usize, width: usize, value: &Value) -> Result<()> {
-        self.note_write(key)?;
-        let symbol = self.scope.symbol(key)?;
-        let alone = self.chunk.lines.is_empty() && self.depth == 0 && width == symbol.width;
-        self.chunk.whole = alone.then(|| (key.to_owned(), value.text.clone()));
-        self.line(&format!("{}{} = {};", symbol.net, select(at, width, symbol.width), value.text));
+        self.check_write(key)?;
+        let scope = self.scope;
+        let symbol = scope.symbol(key)?;
+        if width < symbol.width && matches!(symbol.ty.kind, TypeKind::Composite(_)) {
+            self.by_field.insert(key.to_owned());
+        }
+        let leaves: Vec<&Leaf> = symbol.pieces(at, width).collect();
+        let from_itself = value.origin.as_ref().is_some_and(|(source, _)| source == key);
+        match leaves.as_slice() {
+            [leaf] => self.write_leaf(leaf, at.max(leaf.at), width, &value.text),
+            _ if value.known().is_some() || (value.origin.is_some() && !from_itself) => {
+                for leaf in leaves {
+                    let part = match &value.origin {
+                        Some((source, start)) => self.bits(source, start + leaf.at - at, leaf.width)?,
+                        None => self.slice(value.clone(), leaf.at - at, leaf.width),
+                    };
+                    self.write_leaf(leaf, leaf.at, leaf.width, &part.text);
+                    if self.depth == 0 {
+                        self.end_chunk();
+                    }
+                }
+            }
+            leaves => {
+                let names: Vec<&str> = leaves.iter().rev().map(|l| l.net.as_str()).collect();
+                self.chunk.writes.extend(leaves.iter().map(|l| l.net.clone()));
+                self.line(&format!("{{{}}} = {};", names.join(", "), value.text));
+            }
+        }
         self.assigned.assign(key, at, width);
         Ok(())
     }
 
-    fn note_write(&mut self, key: &str) -> Result<()> {
+    fn write_leaf(&mut self, leaf: &Leaf, at: usize, width: usize, value: &str) {
+        let alone = self.chunk.lines.is_empty() && self.depth == 0 && width == leaf.width;
+        self.chunk.whole = alone.then(|| (leaf.net.clone(), value.to_owned()));
+        self.chunk.writes.insert(leaf.net.clone());
+        self.line(&format!("{}{} = {value};", leaf.net, select(at - leaf.at, width, leaf.width)));
+    }
+
+    fn check_write(&self, key: &str) -> Result<()> {
         if self.read_back.contains(key) {
             return Err(Refusal::ReadBack(key.to_owned()));
         }
-        self.chunk.writes.insert(key.to_owned());
         Ok(())
     }
 

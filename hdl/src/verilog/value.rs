@@ -10,6 +10,8 @@ pub(super) struct Value {
     pub(super) width: usize,
     pub(super) signed: bool,
     pub(super) shape: Shape,
+    /// The signal, and the offset in it, if these are bits of one as they stand.
+    pub(super) origin: Option<(String, usize)>,
 }
 
 /// What kind of primary.
@@ -35,15 +37,15 @@ pub(super) enum Operand {
 
 impl Value {
     pub(super) fn net(text: String, width: usize, signed: bool) -> Self {
-        Value { text, width, signed, shape: Shape::Net }
+        Value { text, width, signed, shape: Shape::Net, origin: None }
     }
 
     pub(super) fn compound(text: String, width: usize, signed: bool) -> Self {
-        Value { text, width, signed, shape: Shape::Compound }
+        Value { text, width, signed, shape: Shape::Compound, origin: None }
     }
 
     pub(super) fn constant(value: BigUint, width: usize, signed: bool) -> Self {
-        Value { text: sized(&value, width, signed), width, signed, shape: Shape::Constant(value) }
+        Value { text: sized(&value, width, signed), width, signed, shape: Shape::Constant(value), origin: None }
     }
 
     /// The same bits with this sign.
