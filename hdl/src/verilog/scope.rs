@@ -113,7 +113,7 @@ impl Scope {
         for child in &node.children {
             for port in &child.ports {
                 let key = format!("{}${}", child.name, port.name);
-                let (role, net) = match (port.kind.clone(), port.name.as_str(), &child.flip_flop) {
+                let (role, net) = match (port.kind, port.name.as_str(), &child.flip_flop) {
                     // A flip-flop is a register with the name of its field.
                     (AtomKind::OutputParameter, "q", Some(_)) => (Role::Register, spelled(&child.name)),
                     (AtomKind::InputParameter, ..) => (Role::ChildInput, key.clone()),
