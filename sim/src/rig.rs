@@ -9,7 +9,7 @@ mod setup;
 pub use setup::{FlowSetup, Piece};
 
 use crate::engine::Engine;
-use crate::invariants::Observer;
+use crate::invariants::Watched;
 use crate::root_complex::{MapError, RootComplex, Timing};
 use crate::time::Nanoseconds;
 use toe_contract::command::{self, Command, Opcode};
@@ -112,8 +112,6 @@ pub struct Rig<E> {
     pub host: RootComplex,
     /// The time that the engine is told.
     pub now: Nanoseconds,
-    /// Who watches.
-    pub observer: Option<Observer>,
     settings: Settings,
     submission: Memory,
     event: Memory,
@@ -146,22 +144,8 @@ impl<E: Engine> Rig<E> {
         let raw = piece(RAW_IOVA, 1 << (settings.raw_log2 + settings.slot_log2))?;
         let buffers = piece(BUFFER_IOVA, BUFFER * BUFFERS as usize)?;
         let now = Nanoseconds::from_millis(1);
-        let mut rig = Rig {
-            engine,
-            host,
-            now,
-            observer: None,
-            settings,
-            submission,
-            event,
-            raw,
-            buffers,
-            posted: 0,
-            event_taken: 0,
-            raw_taken: 0,
-            buffers_used: 0,
-            sent: Vec::new(),
-        };
+        let mut rig =
+            Rig { engine, host, now, settings, submission, event, raw, buffers, posted: 0, event_taken: 0, raw_taken: 0, buffers_used: 0, sent: Vec::new() };
         rig.switch_on();
         Ok(rig)
     }
@@ -195,9 +179,6 @@ impl<E: Engine> Rig<E> {
 
     /// Writes a register of the whole engine.
     pub fn write(&mut self, register: &Register, value: u32) {
-        if let Some(observer) = self.observer.as_mut().filter(|_| register.offset == register::FILTER.offset) {
-            observer.set_promiscuous(register::FILTER_PROMISCUOUS.get(value) != 0);
-        }
         self.engine.register_write(register.offset, value, &mut self.host);
     }
 
@@ -256,9 +237,6 @@ impl<E: Engine> Rig<E> {
         let index = (self.posted & (size - 1)) as usize;
         self.submission.copy_in(index * command::SIZE, &command.to_bytes());
         self.posted = self.posted.wrapping_add(1);
-        if let Some(observer) = &mut self.observer {
-            observer.command(&command);
-        }
         Ok(())
     }
 
@@ -291,9 +269,6 @@ impl<E: Engine> Rig<E> {
     /// As [`write_command`](Rig::write_command).
     pub fn send_raw(&mut self, frame: &[u8]) -> Result<(), RigError> {
         let iova = self.buffer(frame);
-        if let Some(observer) = &mut self.observer {
-            observer.raw(frame);
-        }
         self.post(Command::new(Opcode::Raw, 0, 0).with(command::RAW_IOVA, iova).with(command::RAW_LENGTH, frame.len() as u64))
     }
 
@@ -303,17 +278,11 @@ impl<E: Engine> Rig<E> {
     /// As [`write_command`](Rig::write_command).
     pub fn inject(&mut self, frame: &[u8]) -> Result<(), RigError> {
         let iova = self.buffer(frame);
-        if let Some(observer) = &mut self.observer {
-            observer.frame_in(frame, true);
-        }
         self.post(Command::new(Opcode::Inject, 0, 0).with(command::INJECT_IOVA, iova).with(command::INJECT_LENGTH, frame.len() as u64))
     }
 
     /// A frame comes from the wire.
     pub fn push(&mut self, frame: &[u8], fcs_ok: bool) {
-        if let Some(observer) = &mut self.observer {
-            observer.frame_in(frame, fcs_ok);
-        }
         self.engine.receive(frame, fcs_ok);
     }
 
@@ -325,7 +294,7 @@ impl<E: Engine> Rig<E> {
         let start = self.engine.cycles();
         loop {
             self.engine.advance(self.now, 4096, &mut self.host);
-            self.look();
+            self.sent.extend(std::iter::from_fn(|| self.engine.transmit()));
             if !self.engine.busy() {
                 return Ok(());
             }
@@ -353,43 +322,9 @@ impl<E: Engine> Rig<E> {
         self.settle()
     }
 
-    /// Takes what the engine did, first to memory, then to the wire.
-    fn look(&mut self) {
-        let before = self.sent.len();
-        self.sent.extend(std::iter::from_fn(|| self.engine.transmit()));
-        if let Some(observer) = &mut self.observer {
-            observer.accesses(&self.host.take_record());
-            self.sent[before..].iter().for_each(|frame| observer.frame_out(frame));
-        }
-    }
-
     /// Frames sent since the last call.
     pub fn frames(&mut self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.sent)
-    }
-
-    /// Lets an observer watch from now on.
-    pub fn observe(&mut self) {
-        let s = self.settings;
-        let ring = |iova, log2: u32| iova..iova + (1 << log2);
-        let writable = vec![ring(EVENT_IOVA, s.event_log2 + 6), ring(RAW_IOVA, s.raw_log2 + s.slot_log2)];
-        self.observer = Some(Observer::new(s.mac, writable));
-        self.host.set_record(true);
-    }
-
-    /// Lets the engine come to rest, and looks whether the invariants hold.
-    ///
-    /// # Errors
-    /// It does not come to rest, or an invariant does not hold.
-    pub fn check(&mut self) -> Result<(), RigError> {
-        self.settle()?;
-        let Some(observer) = &mut self.observer else { return Ok(()) };
-        observer.at_rest();
-        let violations = observer.take_violations();
-        if violations.is_empty() {
-            return Ok(());
-        }
-        Err(RigError::Violations(violations.iter().map(ToString::to_string).collect()))
     }
 
     /// The entry of a ring of 64-byte records, if it has been written: phase as in the pass that `taken` is in.
@@ -414,9 +349,6 @@ impl<E: Engine> Rig<E> {
         }
         if !events.is_empty() {
             self.ring(&register::EVENT_CONSUMED, self.event_taken);
-        }
-        if let Some(observer) = &mut self.observer {
-            events.iter().for_each(|event| observer.event(event));
         }
         events
     }
@@ -451,5 +383,20 @@ impl<E: Engine> Rig<E> {
             self.give_back_raws();
         }
         raws
+    }
+}
+
+impl<E: Engine> Rig<Watched<E>> {
+    /// Lets the engine come to rest, and looks whether the invariants hold.
+    ///
+    /// # Errors
+    /// It does not come to rest, or an invariant does not hold.
+    pub fn check(&mut self) -> Result<(), RigError> {
+        self.settle()?;
+        let violations = self.engine.take_violations();
+        if violations.is_empty() {
+            return Ok(());
+        }
+        Err(RigError::Violations(violations.iter().map(ToString::to_string).collect()))
     }
 }

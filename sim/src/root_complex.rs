@@ -308,6 +308,23 @@ impl RootComplex {
         Ok(())
     }
 
+    /// Reads as an observer does: no fault, no statistics, no record. False: not all of it is mapped.
+    pub fn peek(&self, iova: u64, bytes: &mut [u8]) -> bool {
+        let mut done = 0;
+        while done < bytes.len() {
+            let at = iova.wrapping_add(done as u64);
+            let region = self.table.range(..=at).next_back().and_then(|(_, &slot)| self.regions[slot].as_ref());
+            let Some(region) = region.filter(|r| at - r.iova < r.length) else { return false };
+            let (offset, room) = (at - region.iova, region.length - (at - region.iova));
+            let (Ok(offset), Ok(room)) = (usize::try_from(offset), usize::try_from(room)) else { return false };
+            let part = room.min(bytes.len() - done);
+            // SAFETY: `offset` has `room` bytes behind it inside the region.
+            unsafe { region.memory.read(offset, &mut bytes[done..done + part]) };
+            done += part;
+        }
+        true
+    }
+
     /// Sends an interrupt to the host, behind everything written.
     pub fn interrupt(&mut self, vector: u16) {
         self.statistics.interrupts += 1;
@@ -319,9 +336,9 @@ impl RootComplex {
         std::mem::take(&mut self.interrupts)
     }
 
-    /// Begins or ends to record accesses.
+    /// Begins or ends to record accesses; what was recorded and not taken stays while it is on.
     pub fn set_record(&mut self, on: bool) {
-        self.record = on.then(Vec::new);
+        self.record = on.then(|| self.record.take().unwrap_or_default());
     }
 
     /// Takes the accesses recorded since the last call.

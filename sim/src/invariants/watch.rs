@@ -1,7 +1,6 @@
 //! One flow, as seen from outside.
 
 use super::intervals::Intervals;
-use super::{tuple, word};
 use std::ops::Range;
 use toe_contract::command::{self, Command, Opcode};
 use toe_contract::event::{self, Event};
@@ -367,4 +366,20 @@ impl Watch {
 fn low(position: i64) -> u32 {
     let [a, b, c, d, ..] = position.to_le_bytes();
     u32::from_le_bytes([a, b, c, d])
+}
+
+/// A piece of a command that fits 32 bits.
+fn word(c: &Command, piece: command::Piece) -> u32 {
+    u32::try_from(c.get(piece)).unwrap_or(u32::MAX)
+}
+
+/// Local and remote address and port.
+fn tuple(frame: &TcpFrame<'_>, own: bool) -> (u32, u32, u16, u16) {
+    let (src, dst) = (u32::from(frame.ip.src), u32::from(frame.ip.dst));
+    let (from, to) = (frame.tcp.src_port, frame.tcp.dst_port);
+    if own {
+        (src, dst, from, to)
+    } else {
+        (dst, src, to, from)
+    }
 }

@@ -4,6 +4,7 @@ use std::ops::{Deref, DerefMut};
 use toe_contract::command::{self, Command, Opcode};
 use toe_contract::event::{self, Event};
 use toe_driver::Memory;
+use toe_sim::invariants::Watched;
 use toe_sim::model::{Flow, Model};
 use toe_sim::rig::{FlowSetup, Piece, Rig, Settings};
 use toe_wire::parse_tcp_frame;
@@ -33,21 +34,21 @@ pub(crate) struct Sent {
 
 /// A rig with the model and flow 0 installed; every check is made with the invariants.
 pub(crate) struct Bench {
-    rig: Rig<Model>,
+    rig: Rig<Watched<Model>>,
     pub(crate) setup: FlowSetup,
     pub(crate) receive: Memory,
     pub(crate) send: Memory,
 }
 
 impl Deref for Bench {
-    type Target = Rig<Model>;
-    fn deref(&self) -> &Rig<Model> {
+    type Target = Rig<Watched<Model>>;
+    fn deref(&self) -> &Rig<Watched<Model>> {
         &self.rig
     }
 }
 
 impl DerefMut for Bench {
-    fn deref_mut(&mut self) -> &mut Rig<Model> {
+    fn deref_mut(&mut self) -> &mut Rig<Watched<Model>> {
         &mut self.rig
     }
 }
@@ -73,8 +74,7 @@ impl Bench {
     pub(crate) fn with_settings(settings: Settings, change: impl FnOnce(&mut FlowSetup)) -> Bench {
         let mut setup = FlowSetup::new(0, IRS, ISS);
         change(&mut setup);
-        let mut rig = Rig::new(Model::default(), settings).expect("memory");
-        rig.observe();
+        let mut rig = Rig::new(Watched::new(Model::default()), settings).expect("memory");
         let receive = rig.ring_memory(setup.receive_base, 1 << setup.receive_log2).expect("memory");
         let send = rig.ring_memory(setup.send_base, 1 << setup.send_log2).expect("memory");
         for command in setup.commands() {
@@ -87,7 +87,7 @@ impl Bench {
     }
 
     pub(crate) fn flow(&self) -> &Flow {
-        self.engine.flow(0).expect("flow 0")
+        self.engine.inner().flow(0).expect("flow 0")
     }
 
     /// To rest, with the invariants holding.
@@ -193,6 +193,6 @@ impl Bench {
     }
 
     pub(crate) fn count(&self, number: usize) -> u64 {
-        self.engine.counter(number)
+        self.engine.inner().counter(number)
     }
 }

@@ -6,6 +6,7 @@ use toe_contract::event::{self, Kind};
 use toe_contract::raw::Reason;
 use toe_contract::{counter, register};
 use toe_sim::engine::Engine;
+use toe_sim::invariants::Watched;
 use toe_sim::model::Model;
 use toe_sim::rig::{FlowSetup, Rig, Settings};
 
@@ -211,7 +212,7 @@ fn installation_can_send_at_once() {
 
 #[test]
 fn raw_frames_go_out_as_they_are_and_are_counted() {
-    let mut rig = Rig::new(Model::default(), Settings::default()).expect("memory");
+    let mut rig = Rig::new(Watched::new(Model::default()), Settings::default()).expect("memory");
     let frame = bytes_at(1, 100);
     rig.send_raw(&frame).expect("room");
     rig.check().expect("at rest");
@@ -224,7 +225,7 @@ fn raw_checksum_is_put_in_at_even_and_odd_starts() {
     // A UDP datagram of RFC 768 at 34, worked by hand: 10.0.0.1 -> 10.0.0.2, ports 1 and 2, length 9, byte 0x41.
     // Pseudo header: 0a00 + 0001 + 0a00 + 0002 + 0011 + 0009 = 141d; with 0001 + 0002 + 0009 + 4100 = 5529 -> ~ = aad6.
     for shift in [0, 1] {
-        let mut rig = Rig::new(Model::default(), Settings::default()).expect("memory");
+        let mut rig = Rig::new(Watched::new(Model::default()), Settings::default()).expect("memory");
         let mut frame = vec![0xaa; 34 + shift];
         frame.extend([0, 1, 0, 2, 0, 9, 0x14, 0x1d, 0x41]);
         let (start, iova) = (34 + shift as u64, rig.buffer(&frame));

@@ -1,16 +1,17 @@
 //! Rings, interrupts, registers, reset.
 
-use crate::bench::{bytes_at, Bench, IRS};
+use crate::bench::{bytes_at, Bench, ACK, IRS, ISS};
 use toe_contract::command::{self, Command, Opcode};
 use toe_contract::{counter, event, register, FLOWS, ID, LONGEST_FRAME, RANGES, TICK_SHIFT, VERSION};
 use toe_sim::engine::Engine;
+use toe_sim::invariants::Watched;
 use toe_sim::model::Model;
-use toe_sim::rig::{Rig, Settings};
+use toe_sim::rig::{FlowSetup, Piece, Rig, Settings};
 use toe_sim::time::Nanoseconds;
 
 #[test]
 fn the_engine_says_what_it_is() {
-    let mut rig = Rig::new(Model::default(), Settings::default()).expect("memory");
+    let mut rig = Rig::new(Watched::new(Model::default()), Settings::default()).expect("memory");
     assert_eq!((rig.read(&register::ID), rig.read(&register::VERSION)), (ID, VERSION));
     assert_eq!((rig.read(&register::FLOWS) as usize, rig.read(&register::LONGEST_FRAME)), (FLOWS, LONGEST_FRAME));
     let capabilities = rig.read(&register::CAPABILITIES);
@@ -21,7 +22,7 @@ fn the_engine_says_what_it_is() {
 
 #[test]
 fn time_is_latched_by_its_low_half() {
-    let mut rig = Rig::new(Model::default(), Settings::default()).expect("memory");
+    let mut rig = Rig::new(Watched::new(Model::default()), Settings::default()).expect("memory");
     rig.now = Nanoseconds(0x1_ffff_ffff);
     rig.settle().expect("at rest");
     assert_eq!(rig.read(&register::TIME_LO), 0xffff_ffff);
@@ -32,7 +33,7 @@ fn time_is_latched_by_its_low_half() {
 
 #[test]
 fn registers_keep_what_is_written_in_their_fields() {
-    let mut rig = Rig::new(Model::default(), Settings::default()).expect("memory");
+    let mut rig = Rig::new(Watched::new(Model::default()), Settings::default()).expect("memory");
     for (register, written, read) in
         [(register::MAC_HI, 0xffff_1234, 0x1234), (register::FILTER, 0xff, 3), (register::DELAYED_ACK, 77, 77), (register::ID, 5, ID)]
     {
@@ -101,8 +102,7 @@ fn nothing_is_taken_before_the_context_is_enabled() {
 
 #[test]
 fn the_raw_ring_drops_when_it_is_full_and_goes_on_when_it_is_not() {
-    let mut rig = Rig::new(Model::default(), Settings::default()).expect("memory");
-    rig.observe();
+    let mut rig = Rig::new(Watched::new(Model::default()), Settings::default()).expect("memory");
     let frame = |k: u8| [[0xff; 14].to_vec(), vec![k; 50]].concat();
     for k in 0..9 {
         rig.push(&frame(k), true);
@@ -125,8 +125,7 @@ fn the_raw_ring_drops_when_it_is_full_and_goes_on_when_it_is_not() {
 #[test]
 fn a_frame_longer_than_a_slot_is_dropped() {
     let settings = Settings { max_frame: 9000, ..Settings::default() };
-    let mut rig = Rig::new(Model::default(), settings).expect("memory");
-    rig.observe();
+    let mut rig = Rig::new(Watched::new(Model::default()), settings).expect("memory");
     rig.push(&[0xff; 2048 - 64], true);
     rig.push(&[0xff; 2048 - 63], true);
     rig.check().expect("at rest");
@@ -198,14 +197,19 @@ fn nothing_is_sent_while_transmitting_is_off() {
 
 #[test]
 fn payload_is_in_memory_before_the_event_that_tells_of_it() {
-    let mut b = Bench::new();
-    b.host.take_record();
-    b.observer = None;
-    let frame = b.setup.frame(&b.segment(IRS), &bytes_at(IRS, 100));
-    b.push(&frame, true);
-    b.settle().expect("at rest");
-    let writes: Vec<u64> = b.host.take_record().iter().filter(|a| a.write).map(|a| a.iova).collect();
-    assert_eq!(writes, [b.setup.receive_base + u64::from(IRS % 65536), toe_sim::rig::EVENT_IOVA]);
+    let mut rig = Rig::new(Model::default(), Settings::default()).expect("memory");
+    let setup = FlowSetup::new(0, IRS, ISS);
+    rig.ring_memory(setup.receive_base, 1 << setup.receive_log2).expect("memory");
+    for command in setup.commands() {
+        rig.post(command).expect("room");
+    }
+    rig.settle().expect("at rest");
+    let piece = Piece { seq: IRS, ack: ISS, wnd: 1000, flags: ACK, timestamp: None };
+    rig.push(&setup.frame(&piece, &bytes_at(IRS, 100)), true);
+    rig.host.set_record(true);
+    rig.settle().expect("at rest");
+    let writes: Vec<u64> = rig.host.take_record().iter().filter(|a| a.write).map(|a| a.iova).collect();
+    assert_eq!(writes, [setup.receive_base + u64::from(IRS % 65536), toe_sim::rig::EVENT_IOVA]);
 }
 
 #[test]
