@@ -1,5 +1,6 @@
 //! What every engine is to the simulated world: registers on one side, a wire on the other, memory behind.
 
+use crate::invariants::Violation;
 use crate::root_complex::RootComplex;
 use crate::time::Nanoseconds;
 
@@ -7,7 +8,7 @@ use crate::time::Nanoseconds;
 ///
 /// All methods return without waiting for anything outside. A caller that finds the engine not [`busy`](Engine::busy) may
 /// let time jump to [`next_deadline`](Engine::next_deadline), or to the next frame or register access.
-pub trait Engine {
+pub trait Engine: Send {
     /// Reads a register at a byte offset of BAR 0. It may take cycles, in which the engine goes on working with `host`. As a completion on PCI
     /// Express does, the answer pushes what the engine wrote before it into memory.
     fn register_read(&mut self, offset: u32, host: &mut RootComplex) -> u32;
@@ -35,4 +36,42 @@ pub trait Engine {
 
     /// Clock cycles since the start; operations, in the model.
     fn cycles(&self) -> u64;
+
+    /// Takes the violations of invariants found since the last call, if the engine is [watched](crate::invariants::Watched).
+    fn take_violations(&mut self) -> Vec<Violation> {
+        Vec::new()
+    }
+}
+
+impl<E: Engine + ?Sized> Engine for Box<E> {
+    fn register_read(&mut self, offset: u32, host: &mut RootComplex) -> u32 {
+        (**self).register_read(offset, host)
+    }
+    fn register_write(&mut self, offset: u32, value: u32, host: &mut RootComplex) {
+        (**self).register_write(offset, value, host);
+    }
+    fn receive(&mut self, frame: &[u8], fcs_ok: bool) {
+        (**self).receive(frame, fcs_ok);
+    }
+    fn backlog(&self) -> usize {
+        (**self).backlog()
+    }
+    fn transmit(&mut self) -> Option<Vec<u8>> {
+        (**self).transmit()
+    }
+    fn advance(&mut self, now: Nanoseconds, cycles: u64, host: &mut RootComplex) {
+        (**self).advance(now, cycles, host);
+    }
+    fn busy(&self) -> bool {
+        (**self).busy()
+    }
+    fn next_deadline(&self) -> Option<Nanoseconds> {
+        (**self).next_deadline()
+    }
+    fn cycles(&self) -> u64 {
+        (**self).cycles()
+    }
+    fn take_violations(&mut self) -> Vec<Violation> {
+        (**self).take_violations()
+    }
 }

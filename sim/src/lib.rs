@@ -2,6 +2,7 @@
 //! what is at the other end of the cable, and namespaces with a Linux peer.
 
 pub mod command;
+pub mod device;
 pub mod engine;
 pub mod invariants;
 pub mod model;

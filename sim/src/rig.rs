@@ -9,7 +9,6 @@ mod setup;
 pub use setup::{FlowSetup, Piece};
 
 use crate::engine::Engine;
-use crate::invariants::Watched;
 use crate::root_complex::{MapError, RootComplex, Timing};
 use crate::time::Nanoseconds;
 use toe_contract::command::{self, Command, Opcode};
@@ -384,10 +383,8 @@ impl<E: Engine> Rig<E> {
         }
         raws
     }
-}
 
-impl<E: Engine> Rig<Watched<E>> {
-    /// Lets the engine come to rest, and looks whether the invariants hold.
+    /// Lets the engine come to rest, and looks whether the invariants hold (if it is [watched](crate::invariants::Watched)).
     ///
     /// # Errors
     /// It does not come to rest, or an invariant does not hold.

@@ -36,11 +36,6 @@ impl<E: Engine> Watched<E> {
         &self.engine
     }
 
-    /// Takes the violations found since the last call.
-    pub fn take_violations(&mut self) -> Vec<Violation> {
-        self.observer.take_violations()
-    }
-
     fn get(&self, register: &Register) -> u32 {
         self.context[register.offset as usize / 4]
     }
@@ -200,5 +195,9 @@ impl<E: Engine> Engine for Watched<E> {
 
     fn cycles(&self) -> u64 {
         self.engine.cycles()
+    }
+
+    fn take_violations(&mut self) -> Vec<Violation> {
+        self.observer.take_violations()
     }
 }

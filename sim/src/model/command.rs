@@ -152,8 +152,8 @@ impl Model {
 
     fn command(&mut self, c: &Command, host: &mut RootComplex) -> Result<(), Refused> {
         let n = c.flow();
-        let opcode = c.opcode().filter(|_| n < self.config.flows).ok_or(Refused)?;
-        let active = self.flows[usize::from(n)].active;
+        let opcode = c.opcode().ok_or(Refused)?;
+        let active = self.flows.get(usize::from(n)).ok_or(Refused)?.active;
         match opcode {
             Opcode::Raw | Opcode::Inject => return self.fetch_frame(c, opcode, host),
             Opcode::Address | Opcode::Rings | Opcode::Receive | Opcode::Install => {
