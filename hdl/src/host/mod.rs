@@ -3,9 +3,11 @@
 pub mod axi;
 pub mod burst;
 pub mod counters;
+pub mod csr;
 pub mod interrupt;
 pub mod pulses;
 pub mod read;
+pub mod registers;
 pub mod rings;
 pub mod submission;
 pub mod write;
