@@ -110,6 +110,8 @@ pub struct ControlBlock {
     pub retries: Retries,
     /// When SYN or SYN+ACK was sent first, for its round-trip time.
     pub opened_at: Nanoseconds,
+    /// When the retransmission timer last had something sent again.
+    pub resent_at: Nanoseconds,
     /// When data was last acknowledged or handed to the engine.
     pub active_at: Nanoseconds,
     /// When the last challenge ACK was asked for (RFC 5961 section 7).
@@ -158,6 +160,7 @@ impl ControlBlock {
             deadlines: Deadlines::default(),
             retries: Retries::default(),
             opened_at: Nanoseconds::default(),
+            resent_at: Nanoseconds::default(),
             active_at: Nanoseconds::default(),
             challenged_at: None,
         }

@@ -41,11 +41,20 @@ impl ControlBlock {
             self.rtt_count = report.rtt_count;
             self.rtt.sample(report.rtt);
         } else if self.timestamps && self.rtt.backoff() > 0 && report.snd_una.gt(self.snd_una) {
-            // RFC 6298 section 3: with timestamps a resent segment can be measured as well, which ends the backing off
-            let steps = self.tsval(now).wrapping_sub(report.ts_ecr);
-            if steps.cast_signed() >= 0 {
-                self.rtt.sample(timestamp_steps(steps));
-            }
+            self.measure_resent(report.ts_ecr, now);
+        }
+    }
+
+    /// RFC 6298 section 3: with timestamps a resent segment can be measured as well, if the echoed one is not older than the resending.
+    /// An older one comes with a resent segment whose first copy had arrived and whose ACK was lost: it says nothing of the path but
+    /// that it is there. To measure it would double the time-out with every lost ACK.
+    fn measure_resent(&mut self, ts_ecr: u32, now: Nanoseconds) {
+        let tsval = self.tsval(now);
+        let (age, since_resent) = (tsval.wrapping_sub(ts_ecr), tsval.wrapping_sub(self.tsval(self.resent_at)));
+        if age <= since_resent {
+            self.rtt.sample(timestamp_steps(age));
+        } else {
+            self.rtt.restart();
         }
     }
 

@@ -29,6 +29,7 @@ impl ControlBlock {
         if self.retries.count == self.settings.r1 {
             actions.push(Action::Suspect);
         }
+        self.resent_at = now;
         let rest = self.send_end().offset_from(self.snd_una);
         if self.snd_wnd < u32::from(self.snd_mss).min(rest) {
             // Closed: the probe of one byte (MUST-35, MUST-36). Nearly closed: the override time-out of the sender's silly window

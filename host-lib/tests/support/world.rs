@@ -104,11 +104,13 @@ pub struct Setup {
     pub host_latency: Nanoseconds,
     /// Flows of each engine.
     pub flows: u16,
+    /// Flows of the second, if it is to have others.
+    pub server_flows: Option<u16>,
 }
 
 impl Default for Setup {
     fn default() -> Setup {
-        Setup { latency: Nanoseconds::from_micros(20), impairment: Impairment::default(), host_latency: Nanoseconds(0), flows: 16 }
+        Setup { latency: Nanoseconds::from_micros(20), impairment: Impairment::default(), host_latency: Nanoseconds(0), flows: 16, server_flows: None }
     }
 }
 
@@ -140,7 +142,7 @@ impl World {
         clock.advance(Nanoseconds::from_secs(1));
         let (left, right) = link(setup.latency);
         let left = Impaired::new(left, &setup.impairment);
-        let nodes = vec![node(a, &clock, Box::new(left), setup.flows), node(b, &clock, Box::new(right), setup.flows)];
+        let nodes = vec![node(a, &clock, Box::new(left), setup.flows), node(b, &clock, Box::new(right), setup.server_flows.unwrap_or(setup.flows))];
         World { clock, nodes, host_latency: setup.host_latency }
     }
 
