@@ -128,11 +128,15 @@ fn table() -> Vec<(u32, &'static Register, u32)> {
     all.map(|(at, r)| (at, r, bits(r))).collect()
 }
 
+fn small(number: usize) -> u32 {
+    u32::try_from(number).unwrap()
+}
+
 /// What a register reads after a reset, with nothing going on.
 fn power_on(r: &Register) -> u32 {
     match r.name {
-        "CAPABILITIES" => CONTEXTS as u32 | (RANGES as u32) << 8 | 8 << 16 | 0b011 << 24,
-        "FLOWS" => FLOWS as u32,
+        "CAPABILITIES" => small(CONTEXTS) | small(RANGES) << 8 | 8 << 16 | 0b011 << 24,
+        "FLOWS" => small(FLOWS),
         _ => r.reset,
     }
 }
