@@ -161,12 +161,13 @@ impl Stack {
             self.nic.submit(command)?;
         }
         let block = &connection.block;
-        let (tuple, queued, una, consumed, received) = (block.tuple, block.queued, block.data_una(), block.consumed, block.data_end());
+        let (state, tuple, queued, una, consumed, received) = (block.state, block.tuple, block.queued, block.data_una(), block.consumed, block.data_end());
         let socket = connection.socket.get_or_insert_with(Socket::new).clone();
         let is_new = connection.block.passive;
         socket.connection.store(id.to_u64(), std::sync::atomic::Ordering::Release);
         socket.update(|values| {
             values.connected = true;
+            values.state = state;
             values.tuple = Some(tuple);
             values.rings = Some(rings);
             values.queued = queued;
