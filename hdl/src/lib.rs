@@ -7,5 +7,6 @@ pub mod modules;
 pub mod ram;
 pub mod receive;
 pub mod stream;
+pub mod transmit;
 pub mod types;
 pub mod verilog;

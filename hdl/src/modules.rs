@@ -5,6 +5,7 @@
 use crate::mac::{rx::XgmiiRx, tx::XgmiiTx};
 use crate::ram::{StreamFifo, StreamSkid};
 use crate::receive::parse::Parser;
+use crate::transmit::Transmit;
 use crate::verilog::{print_with, Error, Verilog};
 use rust_hdl::prelude::Block;
 
@@ -39,6 +40,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<Parser>("parser", "frames into the receive buffer, checked and taken apart"),
     Entry::of::<StreamFifo<9, 10>>("stream_fifo", "queue of 512 beats"),
     Entry::of::<StreamSkid>("stream_skid", "registers in a stream, both ways"),
+    Entry::of::<Transmit>("transmit", "everything between flow core, read engine and MAC on the way out"),
 ];
 
 /// The module with this name.

@@ -1,0 +1,250 @@
+//! Makes frames: header, payload behind it, or a raw frame as it is.
+
+#![allow(missing_docs, reason = "what the derives write has no comment")]
+
+use super::header::{Checksums, Layout};
+use super::supply::Offer;
+use crate::stream::{StreamRx, StreamTx};
+use crate::types::{ChannelRx, Segment};
+use rust_hdl::prelude::*;
+
+/// What goes out next.
+#[derive(Copy, Clone, Debug, PartialEq, LogicState)]
+pub enum BuildStep {
+    /// Nothing.
+    Idle,
+    /// Whole beats of the header.
+    Header,
+    /// What is left of the header or of the beat before, and payload.
+    Body,
+    /// What is left, and the frame ends.
+    Tail,
+    /// A raw frame.
+    Raw,
+}
+
+/// Makes frames for the MAC.
+///
+/// ```text
+///  acks, sealed --> Layout --> slots (9 beats, shifted) --+--> out (register) --> mac
+///              \-> Checksums --------- into beats 3, 6 ---+
+///  payload ------------------------ behind the header ----+
+/// ```
+///
+/// A header of 54, 58, 66 or 70 bytes leaves 6 or 2 bytes in its last beat: payload is shifted by so much, and slot 0 holds what is left of each beat. At the
+/// start of a frame a pure ACK goes first, then a raw frame or a sealed segment in the order in which they were fetched.
+///
+/// First beat at `mac` 2 cycles after `acks.valid` when idle; 8 bytes a cycle, without a gap in a frame or between two.
+#[derive(LogicBlock, Default)]
+pub struct Build {
+    /// Clock.
+    pub clock: Signal<In, Clock>,
+    /// Reset.
+    pub reset: Signal<In, Bit>,
+    /// Our MAC address, byte 0 of the wire lowest.
+    pub local_mac: Signal<In, Bits<48>>,
+    /// Headers for the payloads offered, in their order.
+    pub sealed: ChannelRx<Segment>,
+    /// Segments without payload.
+    pub acks: ChannelRx<Segment>,
+    /// A payload or raw frame that is ready.
+    pub offer: ChannelRx<Offer>,
+    /// Its bytes.
+    pub payload: StreamRx<64, 8>,
+    /// Frames.
+    pub mac: StreamTx<64, 8>,
+    /// A raw frame has gone out.
+    pub tx_raw: Signal<Out, Bit>,
+    /// Nothing inside.
+    pub idle: Signal<Out, Bit>,
+    layout: Layout,
+    checksums: Checksums,
+    step: DFF<BuildStep>,
+    slots: [DFF<Bits<64>>; 9],
+    at: DFF<Bits<3>>,
+    top: DFF<Bits<3>>,
+    some: DFF<Bit>,
+    tagged: DFF<Bit>,
+    two: DFF<Bit>,
+    tail: DFF<Bits<8>>,
+    data: DFF<Bits<64>>,
+    keep: DFF<Bits<8>>,
+    last: DFF<Bit>,
+    valid: DFF<Bit>,
+    raw_sent: DFF<Bit>,
+    segment: Signal<Local, Segment>,
+    room: Signal<Local, Bit>,
+    free: Signal<Local, Bit>,
+    finish: Signal<Local, Bit>,
+    fits: Signal<Local, Bit>,
+    take_segment: Signal<Local, Bit>,
+    take_raw: Signal<Local, Bit>,
+    load: Signal<Local, Bit>,
+    two_left: Signal<Local, Bit>,
+    ip: Signal<Local, Bits<64>>,
+    tcp: Signal<Local, Bits<64>>,
+    joined: Signal<Local, Bits<64>>,
+    joined_keep: Signal<Local, Bits<8>>,
+}
+
+impl Logic for Build {
+    #[hdl_gen]
+    fn update(&mut self) {
+        dff_setup!(self, clock, step, at, top, some, tagged, two, tail, data, keep, last, valid, raw_sent);
+        for k in 0..9 {
+            self.slots[k].clock.next = self.clock.val();
+            self.slots[k].d.next = self.slots[k].q.val();
+        }
+        clock!(self, clock, checksums);
+        self.room.next = self.mac.ready.val() | !self.valid.q.val();
+        if self.mac.ready.val() {
+            self.valid.d.next = false;
+        }
+        self.finish.next = false;
+        self.raw_sent.d.next = false;
+
+        // The checksums come after the rest of the header: into beat 3 as it leaves, into beat 6 as it becomes the next.
+        self.ip.next = (bit_cast::<64, 16>(self.checksums.ip.val() << 8)) | bit_cast::<64, 16>(self.checksums.ip.val() >> 8);
+        self.tcp.next = (bit_cast::<64, 16>(self.checksums.tcp.val() << 8) << 16) | (bit_cast::<64, 16>(self.checksums.tcp.val() >> 8) << 16);
+        if self.tagged.q.val() {
+            self.ip.next = self.ip.val() << 32;
+            self.tcp.next = self.tcp.val() << 32;
+        }
+        // Payload behind the 2 or 6 bytes that are left in slot 0.
+        self.joined.next = (self.payload.data.val() << 48) | bit_cast::<64, 48>(self.slots[0].q.val().get_bits::<48>(0));
+        self.joined_keep.next = (self.payload.keep.val() << 6) | bits::<8>(0x3f);
+        self.fits.next = !self.payload.keep.val().get_bit(2);
+        if self.two.q.val() {
+            self.joined.next = (self.payload.data.val() << 16) | bit_cast::<64, 16>(self.slots[0].q.val().get_bits::<16>(0));
+            self.joined_keep.next = (self.payload.keep.val() << 2) | bits::<8>(0x03);
+            self.fits.next = !self.payload.keep.val().get_bit(6);
+        }
+        self.payload.ready.next = false;
+
+        match self.step.q.val() {
+            BuildStep::Idle => {}
+            BuildStep::Header => {
+                if self.room.val() {
+                    self.valid.d.next = true;
+                    self.data.d.next = self.slots[0].q.val();
+                    if self.at.q.val() == bits::<3>(3) {
+                        self.data.d.next = self.slots[0].q.val() | self.ip.val();
+                    }
+                    self.keep.d.next = bits::<8>(0xff);
+                    self.last.d.next = false;
+                    for k in 0..8 {
+                        self.slots[k].d.next = self.slots[k + 1].q.val();
+                    }
+                    if self.at.q.val() == bits::<3>(5) {
+                        self.slots[0].d.next = self.slots[1].q.val() | self.tcp.val();
+                    }
+                    self.at.d.next = self.at.q.val() + 1;
+                    if self.at.q.val() == self.top.q.val() {
+                        self.step.d.next = BuildStep::Tail;
+                        if self.some.q.val() {
+                            self.step.d.next = BuildStep::Body;
+                        }
+                    }
+                }
+            }
+            BuildStep::Body => {
+                self.payload.ready.next = self.room.val();
+                if self.room.val() & self.payload.valid.val() {
+                    self.valid.d.next = true;
+                    self.data.d.next = self.joined.val();
+                    self.keep.d.next = self.joined_keep.val();
+                    self.last.d.next = self.payload.last.val() & self.fits.val();
+                    self.slots[0].d.next = self.payload.data.val() >> 16;
+                    self.tail.d.next = self.payload.keep.val() >> 2;
+                    if self.two.q.val() {
+                        self.slots[0].d.next = self.payload.data.val() >> 48;
+                        self.tail.d.next = self.payload.keep.val() >> 6;
+                    }
+                    if self.payload.last.val() {
+                        self.step.d.next = BuildStep::Tail;
+                        self.finish.next = self.fits.val();
+                    }
+                }
+            }
+            BuildStep::Tail => {
+                if self.room.val() {
+                    self.valid.d.next = true;
+                    self.data.d.next = self.slots[0].q.val();
+                    self.keep.d.next = self.tail.q.val();
+                    self.last.d.next = true;
+                    self.finish.next = true;
+                }
+            }
+            BuildStep::Raw => {
+                self.payload.ready.next = self.room.val();
+                if self.room.val() & self.payload.valid.val() {
+                    self.valid.d.next = true;
+                    self.data.d.next = self.payload.data.val();
+                    self.keep.d.next = self.payload.keep.val();
+                    self.last.d.next = self.payload.last.val();
+                    self.finish.next = self.payload.last.val();
+                    self.raw_sent.d.next = self.payload.last.val();
+                }
+            }
+        }
+
+        self.free.next = self.finish.val() | (self.step.q.val() == BuildStep::Idle);
+        self.take_raw.next = self.free.val() & !self.acks.valid.val() & self.offer.valid.val() & self.offer.data.val().raw;
+        self.take_segment.next = self.free.val() & !self.acks.valid.val() & self.offer.valid.val() & !self.offer.data.val().raw & self.sealed.valid.val();
+        self.load.next = self.take_segment.val() | (self.free.val() & self.acks.valid.val());
+        self.acks.ready.next = self.free.val();
+        self.sealed.ready.next = self.take_segment.val();
+        self.offer.ready.next = self.take_segment.val() | self.take_raw.val();
+        self.segment.next = self.sealed.data.val();
+        self.checksums.payload.next = self.offer.data.val().sum;
+        if self.acks.valid.val() {
+            self.segment.next = self.acks.data.val();
+            self.checksums.payload.next = 0.into();
+        }
+        self.layout.segment.next = self.segment.val();
+        self.layout.local_mac.next = self.local_mac.val();
+        self.checksums.segment.next = self.segment.val();
+        self.checksums.load.next = self.load.val();
+        self.two_left.next = self.segment.val().vlan_present ^ self.segment.val().ts_present;
+        if self.free.val() {
+            self.step.d.next = BuildStep::Idle;
+        }
+        if self.take_raw.val() {
+            self.step.d.next = BuildStep::Raw;
+        }
+        if self.load.val() {
+            self.step.d.next = BuildStep::Header;
+            for k in 0..9 {
+                self.slots[k].d.next = self.layout.beats[k].val();
+            }
+            self.at.d.next = 0.into();
+            self.top.d.next = bits::<3>(5);
+            if self.segment.val().vlan_present {
+                self.top.d.next = bits::<3>(6);
+            }
+            if self.segment.val().ts_present {
+                self.top.d.next = bits::<3>(7);
+            }
+            self.some.d.next = !self.acks.valid.val() & self.offer.data.val().some;
+            self.tagged.d.next = self.segment.val().vlan_present;
+            self.two.d.next = self.two_left.val();
+            self.tail.d.next = bits::<8>(0x3f);
+            if self.two_left.val() {
+                self.tail.d.next = bits::<8>(0x03);
+            }
+        }
+
+        self.mac.data.next = self.data.q.val();
+        self.mac.keep.next = self.keep.q.val();
+        self.mac.last.next = self.last.q.val();
+        self.mac.error.next = false;
+        self.mac.valid.next = self.valid.q.val();
+        self.tx_raw.next = self.raw_sent.q.val();
+        self.idle.next = (self.step.q.val() == BuildStep::Idle) & !self.valid.q.val();
+        if self.reset.val() {
+            self.step.d.next = BuildStep::Idle;
+            self.valid.d.next = false;
+            self.raw_sent.d.next = false;
+        }
+    }
+}
