@@ -22,68 +22,79 @@ pub(crate) struct Follower {
     fin_received: Option<SeqNumber>,
 }
 
+/// The states that a segment led through, in order.
+pub(crate) type Walked = Vec<State>;
+
 impl Follower {
     /// An endpoint that listens, or that has not been heard of.
     pub(crate) fn new(listens: bool) -> Follower {
         Follower { state: if listens { State::Listen } else { State::Closed }, fin_sent: None, fin_received: None }
     }
-    /// Its state.
-    pub(crate) fn state(&self) -> State {
-        self.state
+    fn go(&mut self, to: State, walked: &mut Walked) {
+        if self.state != to {
+            self.state = to;
+            walked.push(to);
+        }
     }
 
     /// It sends a segment.
-    pub(crate) fn sends(&mut self, s: &Seen) {
+    pub(crate) fn sends(&mut self, s: &Seen) -> Walked {
+        let mut walked = Walked::new();
         if s.flags.rst() {
-            self.state = State::Closed;
-            return;
+            self.go(State::Closed, &mut walked);
+            return walked;
         }
         match self.state {
-            State::Closed if s.flags.syn() => self.state = State::SynSent,
-            State::Listen if s.flags.syn() => self.state = State::SynReceived,
+            State::Closed if s.flags.syn() => self.go(State::SynSent, &mut walked),
+            State::Listen if s.flags.syn() => self.go(State::SynReceived, &mut walked),
             _ => {}
         }
         // It takes note of a FIN when it acknowledges it: until then data before it may be missing.
-        if let Some(fin) = self.fin_received.filter(|fin| s.flags.ack() && s.ack.gt(*fin)) {
-            self.fin_received = Some(fin);
-            self.state = match self.state {
+        if self.fin_received.is_some_and(|fin| s.flags.ack() && s.ack.gt(fin)) {
+            let to = match self.state {
                 State::Established | State::SynReceived => State::CloseWait,
                 State::FinWait1 => State::Closing,
                 State::FinWait2 => State::TimeWait,
                 other => other,
             };
+            self.go(to, &mut walked);
         }
         if s.flags.fin() && self.fin_sent.is_none() {
             self.fin_sent = Some(s.seq + s.len + 1);
-            self.state = match self.state {
+            let to = match self.state {
                 State::CloseWait => State::LastAck,
                 State::Established | State::SynReceived => State::FinWait1,
                 other => other,
             };
+            self.go(to, &mut walked);
         }
+        walked
     }
 
     /// It receives a segment.
-    pub(crate) fn receives(&mut self, s: &Seen) {
+    pub(crate) fn receives(&mut self, s: &Seen) -> Walked {
+        let mut walked = Walked::new();
         if s.flags.rst() {
-            self.state = State::Closed;
-            return;
+            self.go(State::Closed, &mut walked);
+            return walked;
         }
         match self.state {
-            State::SynSent if s.flags.syn() && s.flags.ack() => self.state = State::Established,
-            State::SynReceived if s.flags.ack() && !s.flags.syn() => self.state = State::Established,
+            State::SynSent if s.flags.syn() && s.flags.ack() => self.go(State::Established, &mut walked),
+            State::SynReceived if s.flags.ack() && !s.flags.syn() => self.go(State::Established, &mut walked),
             _ => {}
         }
         if self.fin_sent.is_some_and(|end| s.flags.ack() && s.ack.ge(end)) {
-            self.state = match self.state {
+            let to = match self.state {
                 State::FinWait1 => State::FinWait2,
                 State::Closing => State::TimeWait,
                 State::LastAck => State::Closed,
                 other => other,
             };
+            self.go(to, &mut walked);
         }
         if s.flags.fin() {
             self.fin_received = Some(s.seq + s.len);
         }
+        walked
     }
 }

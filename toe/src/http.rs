@@ -95,7 +95,8 @@ fn answer(stream: &mut impl Write, folder: &Path, request: &Request) -> io::Resu
     let length = file.metadata()?.len();
     let kind = mime_guess::from_path(&path).first_or_octet_stream();
     let close = if request.close { "Connection: close\r\n" } else { "" };
-    write!(stream, "HTTP/1.1 200 OK\r\nServer: toe\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{close}\r\n")?;
+    let head = format!("HTTP/1.1 200 OK\r\nServer: toe\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{close}\r\n");
+    stream.write_all(head.as_bytes())?;
     if !request.head_only {
         let mut chunk = vec![0; CHUNK];
         let mut left = length;
@@ -115,10 +116,9 @@ fn answer(stream: &mut impl Write, folder: &Path, request: &Request) -> io::Resu
 
 fn respond_text(stream: &mut impl Write, status: &str, head_only: bool) -> io::Result<()> {
     let body = format!("{status}\n");
-    write!(stream, "HTTP/1.1 {status}\r\nServer: toe\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len())?;
-    if !head_only {
-        stream.write_all(body.as_bytes())?;
-    }
+    let head = format!("HTTP/1.1 {status}\r\nServer: toe\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    let answer = if head_only { head } else { head + &body };
+    stream.write_all(answer.as_bytes())?;
     stream.flush()
 }
 
@@ -157,7 +157,8 @@ fn decode(text: &str) -> Option<String> {
 /// The stream fails, or the answer is not "200 OK" with a length.
 pub(crate) fn fetch(stream: &mut (impl Read + Write), host: &str, target: &str, close: bool, mut body: impl FnMut(&[u8])) -> Result<u64> {
     let connection = if close { "Connection: close\r\n" } else { "" };
-    write!(stream, "GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: toe\r\n{connection}\r\n").context("sending the request")?;
+    let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: toe\r\n{connection}\r\n");
+    stream.write_all(request.as_bytes()).context("sending the request")?;
     let head = read_head(stream).context("reading the answer's head")?.context("the server closed the connection without an answer")?;
     let length = parse_response(&head.text)?;
     let mut left = length;

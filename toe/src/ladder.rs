@@ -96,21 +96,14 @@ fn lines(rungs: &[Rung], ours: Vec<(Nanoseconds, State)>) -> Vec<Line> {
             flush(&mut run, &mut out);
             out.push(Line::Ours(at, state));
         }
-        let before = peer.state();
-        if r.sent {
-            peer.receives(&r.seen);
-        } else {
-            peer.sends(&r.seen);
-        }
-        if r.seen.flags.syn() || r.seen.flags.fin() || r.seen.flags.rst() || peer.state() != before {
+        let walked = if r.sent { peer.receives(&r.seen) } else { peer.sends(&r.seen) };
+        if r.seen.flags.syn() || r.seen.flags.fin() || r.seen.flags.rst() || !walked.is_empty() {
             flush(&mut run, &mut out);
             out.push(Line::Segment(*r));
         } else {
             run.add(r);
         }
-        if peer.state() != before {
-            out.push(Line::Theirs(r.at, peer.state()));
-        }
+        out.extend(walked.into_iter().map(|state| Line::Theirs(r.at, state)));
     }
     flush(&mut run, &mut out);
     out.extend(ours.map(|(at, state)| Line::Ours(at, state)));

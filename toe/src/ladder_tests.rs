@@ -89,16 +89,24 @@ fn a_simultaneous_close_and_a_reset_are_followed() {
     let seen = |flags, seq: u32, ack: u32| Seen { seq: SeqNumber(seq), ack: SeqNumber(ack), flags, len: 0 };
     let fin = TcpFlags::FIN | ACK;
     let mut end = Follower::new(true);
-    end.receives(&seen(SYN, 100, 0));
-    end.sends(&seen(SYN | ACK, 500, 101));
-    end.receives(&seen(ACK, 101, 501));
-    end.sends(&seen(fin, 501, 101));
-    assert_eq!(end.state(), State::FinWait1);
-    end.receives(&seen(fin, 101, 501));
-    end.sends(&seen(ACK, 502, 102));
-    assert_eq!(end.state(), State::Closing);
-    end.receives(&seen(ACK, 102, 502));
-    assert_eq!(end.state(), State::TimeWait);
-    end.receives(&seen(TcpFlags::RST, 102, 0));
-    assert_eq!(end.state(), State::Closed);
+    assert_eq!(end.receives(&seen(SYN, 100, 0)), []);
+    assert_eq!(end.sends(&seen(SYN | ACK, 500, 101)), [State::SynReceived]);
+    assert_eq!(end.receives(&seen(ACK, 101, 501)), [State::Established]);
+    assert_eq!(end.sends(&seen(fin, 501, 101)), [State::FinWait1]);
+    assert_eq!(end.receives(&seen(fin, 101, 501)), []);
+    assert_eq!(end.sends(&seen(ACK, 502, 102)), [State::Closing]);
+    assert_eq!(end.receives(&seen(ACK, 102, 502)), [State::TimeWait]);
+    assert_eq!(end.receives(&seen(TcpFlags::RST, 102, 0)), [State::Closed]);
+}
+
+#[test]
+fn a_fin_that_acknowledges_a_fin_leads_through_two_states() {
+    let seen = |flags, seq: u32, ack: u32| Seen { seq: SeqNumber(seq), ack: SeqNumber(ack), flags, len: 0 };
+    let fin = TcpFlags::FIN | ACK;
+    let mut end = Follower::new(false);
+    end.sends(&seen(SYN, 100, 0));
+    end.receives(&seen(SYN | ACK, 500, 101));
+    end.receives(&seen(fin, 501, 101));
+    assert_eq!(end.sends(&seen(fin, 101, 502)), [State::CloseWait, State::LastAck]);
+    assert_eq!(end.receives(&seen(ACK, 502, 102)), [State::Closed]);
 }

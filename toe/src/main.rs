@@ -1,9 +1,48 @@
-//! The program `toe`.
+//! `toe`: the TCP offload engine, its stack and a Linux peer, run on one machine.
 
-#[cfg(test)]
+mod demo;
 mod follow;
-#[cfg(test)]
 mod http;
-#[cfg(test)]
 mod ladder;
-fn main() {}
+mod machine;
+mod serve;
+mod ss;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// A TCP offload engine for FPGA NICs: the engine simulated, its driver and its TCP stack real.
+#[derive(Parser)]
+#[command(name = "toe", version, after_help = "Messages of the stack and the driver: RUST_LOG=info, or RUST_LOG=toe_host_lib=debug.")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// A Linux client fetches a file through the simulated FPGA, and the other way round; shows a connection's life
+    Demo(demo::Arguments),
+    /// Serves the files of a folder by HTTP/1.1, over the simulated FPGA
+    Serve(serve::Arguments),
+    /// Lists the sockets of a running `toe serve`
+    Ss(ss::Arguments),
+}
+
+fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let done = match Arguments::parse().command {
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Ss(arguments) => ss::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

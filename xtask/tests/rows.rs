@@ -26,6 +26,9 @@ fn every_row_of_the_lifecycle_is_named_by_a_test() {
     sources(&root, &mut files);
     let text: String = files.iter().map(|f| fs::read_to_string(f).expect("a source can be read")).collect();
     let functions: Vec<&str> = text.split("fn ").skip(1).collect();
-    let missing: Vec<&String> = rows.iter().filter(|id| !functions.iter().any(|f| f.starts_with(&format!("{id}_")) || f.split(['(', '<']).next().is_some_and(|n| n.contains(&format!("_{id}_"))))).collect();
+    let missing: Vec<&String> = rows
+        .iter()
+        .filter(|id| !functions.iter().any(|f| f.starts_with(&format!("{id}_")) || f.split(['(', '<']).next().is_some_and(|n| n.contains(&format!("_{id}_")))))
+        .collect();
     assert!(missing.is_empty(), "rows without a test `sNN_...`: {missing:?}");
 }

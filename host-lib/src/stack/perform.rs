@@ -165,6 +165,7 @@ impl Stack {
         let socket = connection.socket.get_or_insert_with(Socket::new).clone();
         let is_new = connection.block.passive;
         socket.connection.store(id.to_u64(), std::sync::atomic::Ordering::Release);
+        // All at once: a connected socket that still said CLOSED would be at its end before its first byte.
         socket.update(|values| {
             values.connected = true;
             values.state = state;
