@@ -318,6 +318,31 @@ fn every_gap_from_5_to_20() {
 }
 
 #[test]
+fn a_gap_below_5_costs_the_frame_before_at_most() {
+    let mut random = random(13);
+    let mut bench = Bench::new(&USUAL);
+    for gap in 1..5 {
+        for lane in [0, 4] {
+            let mut line = Line::default();
+            line.idle_to(8, lane);
+            let first = random_frame(&mut random, OWN, 96 - gap);
+            let second = random_frame(&mut random, OWN, 60);
+            line.frame(&first).put(&vec![IDLE; gap - 1]).frame(&second);
+            bench.idle(4);
+            bench.line(&line);
+            bench.idle(12);
+            // Started in lane 4, the first has its Terminate in the upper half of the word before the second's Start.
+            let lost = lane == 4;
+            let frames = std::mem::take(&mut bench.frames);
+            assert_eq!(frames.iter().map(|f| f.error).collect::<Vec<_>>(), [lost, false], "gap {gap}, lane {lane}");
+            assert!((lost || frames[0].octets == first) && frames[1].octets == second, "gap {gap}, lane {lane}");
+            let counts = std::mem::take(&mut bench.counts);
+            assert_eq!((counts[0], counts[5], counts.iter().sum()), (2 - usize::from(lost), usize::from(lost), 2));
+        }
+    }
+}
+
+#[test]
 fn smallest_frames_at_line_rate() {
     let mut random = random(3);
     let mut bench = Bench::new(&USUAL);

@@ -8,7 +8,7 @@ use super::frame::{Deliver, Follow};
 use crate::stream::StreamTx;
 use rust_hdl::prelude::*;
 
-/// Receives frames that start in lane 0 or 4, with any gap between them, eight octets every cycle.
+/// Receives frames that start in lane 0 or 4, with gaps from 5 octets on, eight octets every cycle.
 ///
 /// - The last beat of a frame is on `m` 5 or 6 cycles after the word with its Terminate: 6 if that is the sixth to eighth octet of
 ///   its slot, or if the frame started in lane 4 and Terminate is in lanes 4 to 7.
@@ -16,7 +16,9 @@ use rust_hdl::prelude::*;
 /// - A frame for another station gives no beats. One that turns out bad has `error` with its last beat; one that is too long
 ///   ends, with `error`, at the last whole word that is not beyond `max_frame`; one that ends before its first eight octets
 ///   are there gives no beats.
-/// - Every Start gives one pulse, of the first that fits: bad preamble, error, oversize, runt, bad FCS, filtered, frames.
+/// - Every Start gives one pulse, of the first that fits: bad preamble, error, oversize, runt, bad FCS, filtered, frames. Only a
+///   Start in lane 4 with another in the next column gives none.
+/// - A gap below 5 octets (Terminate among them) may turn the frame before it into an error; the frame after it is not hurt.
 #[derive(LogicBlock, Default)]
 pub struct XgmiiRx {
     /// 156.25 MHz.
