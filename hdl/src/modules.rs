@@ -35,8 +35,8 @@ impl Entry {
 /// Every module that can be named.
 #[rustfmt::skip] // a line each
 pub const MODULES: &[Entry] = &[
-    Entry::of::<XgmiiRx>("xgmii_rx", "10G MAC, receiver"),
-    Entry::of::<XgmiiTx>("xgmii_tx", "10G MAC, transmitter"),
+    Entry::of::<XgmiiRx>("mac_rx", "10G MAC, receiver"),
+    Entry::of::<XgmiiTx>("mac_tx", "10G MAC, transmitter"),
     Entry::of::<Parser>("parser", "frames into the receive buffer, checked and taken apart"),
     Entry::of::<StreamFifo<9, 10>>("stream_fifo", "queue of 512 beats"),
     Entry::of::<StreamSkid>("stream_skid", "registers in a stream, both ways"),

@@ -14,8 +14,7 @@ use rust_hdl::prelude::*;
 ///   its slot, or if the frame started in lane 4 and Terminate is in lanes 4 to 7.
 /// - `m.ready` is not looked at: what is behind must take a beat every cycle.
 /// - A frame for another station gives no beats. One that turns out bad has `error` with its last beat; one that is too long
-///   ends, with `error`, at the last whole word that is not beyond `max_frame`; one that ends before its first eight octets
-///   are there gives no beats.
+///   ends so after at most `max_frame` + 4 octets; one that ends before its first eight octets are there gives no beats.
 /// - Every Start gives one pulse, of the first that fits: bad preamble, error, oversize, runt, bad FCS, filtered, frames. Only a
 ///   Start in lane 4 with another in the next column gives none.
 /// - A gap below 5 octets (Terminate among them) may turn the frame before it into an error; the frame after it is not hurt.
