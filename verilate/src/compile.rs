@@ -16,7 +16,7 @@ pub struct Options {
     pub assertions: bool,
     /// What has no initial value starts with random bits, and so does what Verilog calls unknown.
     pub x_unique: bool,
-    /// Compile for speed: slower to build, for runs of many million cycles.
+    /// Compile for speed: slower to build, for runs of many million cycles. A static library always is.
     pub optimise: bool,
 }
 
@@ -24,7 +24,7 @@ pub struct Options {
 const STYLE: &[&str] = &["DECLFILENAME", "UNUSEDSIGNAL", "UNUSEDPARAM", "PINCONNECTEMPTY", "UNSIGNED", "CMPCONST", "VARHIDDEN", "SYMRSVDWORD"];
 
 /// Part of a cached library's name: to be raised when what is made from the same input changes.
-const FORMAT: &str = "2";
+const FORMAT: &str = "3";
 
 /// The shared library of a design.
 pub(crate) fn shared(top: &str, verilog: &str, options: &Options) -> Result<PathBuf, Error> {
@@ -42,12 +42,13 @@ pub(crate) fn shared(top: &str, verilog: &str, options: &Options) -> Result<Path
 }
 
 /// Compiles a design into a static library and tells cargo to link it: for a build script. The program then
-/// declares `extern "C" { fn toe_api_TOP() -> *const toe_verilate::Api; }` and hands it to [`crate::Dut::linked`].
+/// declares `extern "C" { fn toe_api_TOP() -> *const toe_verilate::Api; }` and hands it to [`crate::Dut::linked`]. Gives the library's path.
 ///
 /// # Errors
 /// What Verilator or the compiler said.
-pub fn build_static(top: &str, verilog: &str, options: &Options) -> Result<(), Error> {
+pub fn build_static(top: &str, verilog: &str, options: &Options) -> Result<PathBuf, Error> {
     let tools = Tools::find()?;
+    let options = &Options { optimise: true, ..*options };
     let dir = cache::directory("verilated", &key(&tools, "static", top, verilog, options), |dir| {
         let sources = verilate(&tools, top, verilog, options, &format!("toe_api_{top}"), dir)?;
         let runtime = runtime(&tools, options)?;
@@ -58,11 +59,11 @@ pub fn build_static(top: &str, verilog: &str, options: &Options) -> Result<(), E
     })?;
     println!("cargo:rustc-link-search=native={}", dir.display());
     println!("cargo:rustc-link-lib=static={top}_model");
-    println!("cargo:rustc-link-lib=dylib={}", if tools.compiler.contains("clang") && cfg!(target_os = "macos") { "c++" } else { "stdc++" });
+    println!("cargo:rustc-link-lib=dylib=stdc++");
     println!("cargo:rustc-link-lib=dylib=pthread");
     println!("cargo:rerun-if-env-changed=TOE_VERILATOR");
     println!("cargo:rerun-if-env-changed=CXX");
-    Ok(())
+    Ok(dir.join(format!("lib{top}_model.a")))
 }
 
 fn key(tools: &Tools, kind: &str, top: &str, verilog: &str, options: &Options) -> String {
@@ -72,11 +73,13 @@ fn key(tools: &Tools, kind: &str, top: &str, verilog: &str, options: &Options) -
 
 /// Runs Verilator and writes the shim; gives the C++ files.
 fn verilate(tools: &Tools, top: &str, verilog: &str, options: &Options, symbol: &str, dir: &Path) -> Result<Vec<PathBuf>, Error> {
-    let source = dir.join(format!("{top}.v"));
+    let name = format!("{top}.v");
+    let source = dir.join(&name);
     fs::write(&source, verilog).map_err(Error::file(&source))?;
     let prefix = format!("V{top}");
     let mut command = tools.verilator();
-    command.args(["--cc", "-O3", "-Wall", "--top-module", top, "--prefix", &prefix, "--Mdir"]).arg(dir);
+    // Relative names: the directory is still to get its final one.
+    command.current_dir(dir).args(["--cc", "-O3", "-Wall", "--top-module", top, "--prefix", &prefix, "--Mdir", "."]);
     command.args(STYLE.iter().map(|w| format!("-Wno-{w}")));
     let x = if options.x_unique { "unique" } else { "fast" };
     command.args(["--x-assign", if options.x_unique { "unique" } else { "fast" }, "--x-initial", x]);
@@ -84,11 +87,16 @@ fn verilate(tools: &Tools, top: &str, verilog: &str, options: &Options, symbol: 
     if options.trace {
         command.arg("--trace");
     }
-    run(command.arg(&source))?;
-    let header = dir.join(format!("{prefix}.h"));
-    let ports = shim::ports(&fs::read_to_string(&header).map_err(Error::file(&header))?)?;
+    run(command.arg(name))?;
+    let header = |suffix: &str| {
+        let path = dir.join(format!("{prefix}{suffix}.h"));
+        fs::read_to_string(&path).map_err(Error::file(path))
+    };
+    let (ports, root) = (shim::ports(&header("")?)?, header("___024root")?);
+    let previous_clock = shim::previous_clock(&root, verilog);
     let shim = dir.join("shim.cpp");
-    fs::write(&shim, shim::text(&prefix, symbol, &ports, options.trace)).map_err(Error::file(&shim))?;
+    let text = shim::text(&shim::Model { prefix: &prefix, symbol, ports: &ports, trace: options.trace, previous_clock });
+    fs::write(&shim, text).map_err(Error::file(&shim))?;
     sources(dir)
 }
 
@@ -101,7 +109,8 @@ fn sources(dir: &Path) -> Result<Vec<PathBuf>, Error> {
 
 /// One file that includes all: for a small design the quickest to compile.
 fn unity(sources: &[PathBuf], file: &Path) -> Result<PathBuf, Error> {
-    let text: String = sources.iter().map(|s| format!("#include \"{}\"\n", s.display())).collect();
+    let names = sources.iter().filter_map(|s| s.file_name());
+    let text: String = names.map(|n| format!("#include \"{}\"\n", n.display())).collect();
     fs::write(file, text).map_err(Error::file(file))?;
     Ok(file.to_path_buf())
 }
@@ -109,7 +118,7 @@ fn unity(sources: &[PathBuf], file: &Path) -> Result<PathBuf, Error> {
 fn compiler(tools: &Tools, options: &Options, dir: &Path) -> std::process::Command {
     let mut command = std::process::Command::new(&tools.compiler);
     let include = tools.root.join("include");
-    command.args(["-std=c++17", "-fPIC", "-w", if options.optimise { "-O3" } else { "-O1" }]);
+    command.args(["-std=c++17", "-fPIC", "-w", if options.optimise { "-O3" } else { "-O2" }]);
     command.args([format!("-DVM_TRACE={}", u8::from(options.trace)), format!("-DVM_TRACE_VCD={}", u8::from(options.trace))]);
     command.args(["-DVM_COVERAGE=0", "-DVM_SC=0", "-DVL_TIME_CONTEXT"]);
     command.arg("-I").arg(dir).arg("-I").arg(&include).arg("-I").arg(include.join("vltstd"));

@@ -17,6 +17,7 @@ pub struct Api {
     eval: unsafe extern "C" fn(*mut c_void),
     fall: unsafe extern "C" fn(*mut c_void),
     rise: unsafe extern "C" fn(*mut c_void),
+    tick: unsafe extern "C" fn(*mut c_void),
     addresses: unsafe extern "C" fn(*mut c_void, *mut *mut c_void),
     wave_open: unsafe extern "C" fn(*mut c_void, *const c_char) -> i32,
     wave_close: unsafe extern "C" fn(*mut c_void),
@@ -271,8 +272,9 @@ impl Dut {
     /// those after the edge. A design without a clock is evaluated.
     #[inline]
     pub fn tick(&mut self) {
-        self.fall();
-        self.rise();
+        // SAFETY: the model is alive.
+        unsafe { (self.api.tick)(self.model.as_ptr()) }
+        self.cycles += 1;
     }
 
     /// First half of a cycle: the outputs are then what the rising edge will find with the inputs as they are set.

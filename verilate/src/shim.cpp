@@ -1,5 +1,8 @@
 // Between a verilated model and Rust. The table's layout is `Api` in dut.rs.
-#include "@HEADER@"
+#include "@PREFIX@.h"
+#if @SKIP@
+#include "@PREFIX@___024root.h"
+#endif
 #include "verilated.h"
 #if @TRACE@
 #include "verilated_vcd_c.h"
@@ -51,6 +54,15 @@ void dump(Model* m) {
 #endif
 }
 
+bool waving(const Model* m) {
+#if @TRACE@
+    return m->wave != nullptr;
+#else
+    (void)m;
+    return false;
+#endif
+}
+
 void* create(uint32_t seed) { return new Model(seed); }
 
 void wave_close(void* handle) {
@@ -90,6 +102,21 @@ void fall(void* handle) { half((Model*)handle, 0); }
 
 void rise(void* handle) { half((Model*)handle, 1); }
 
+void tick(void* handle) {
+    Model* m = (Model*)handle;
+#if @SKIP@
+    // Nothing happens at the falling edge: unless a wave is to show it, the model is only told that there was one.
+    if (!waving(m)) {
+        m->top.rootp->@PREVIOUS@ = 0;
+        m->time += HALF_CYCLE;
+        half(m, 1);
+        return;
+    }
+#endif
+    half(m, 0);
+    half(m, 1);
+}
+
 void addresses(void* handle, void** addresses) {
     Model* m = (Model*)handle;
     int k = 0;
@@ -120,12 +147,13 @@ struct Api {
     void (*eval)(void*);
     void (*fall)(void*);
     void (*rise)(void*);
+    void (*tick)(void*);
     void (*addresses)(void*, void**);
     int32_t (*wave_open)(void*, const char*);
     void (*wave_close)(void*);
 };
 
-const Api api = {@COUNT@, table, create, destroy, eval, fall, rise, addresses, wave_open, wave_close};
+const Api api = {@COUNT@, table, create, destroy, eval, fall, rise, tick, addresses, wave_open, wave_close};
 
 }  // namespace
 

@@ -52,10 +52,32 @@ fn decode(member: &str) -> String {
     name + rest
 }
 
-/// The shim's text for a model with these ports. `symbol` is the function that hands out the table.
-pub(crate) fn text(prefix: &str, symbol: &str, ports: &[HeaderPort], trace: bool) -> String {
+/// What the shim is made for.
+pub(crate) struct Model<'a> {
+    /// Of the C++ class.
+    pub(crate) prefix: &'a str,
+    /// The function that hands out the table.
+    pub(crate) symbol: &'a str,
+    pub(crate) ports: &'a [HeaderPort],
+    pub(crate) trace: bool,
+    /// Where the model remembers the clock, if it may be told that there was a falling edge.
+    pub(crate) previous_clock: Option<&'a str>,
+}
+
+/// Finds where a model remembers its clock. Setting that to 0 spares the evaluation of the falling edge, if nothing else is
+/// remembered (another clock) and nothing waits for the falling edge.
+pub(crate) fn previous_clock<'a>(root_header: &'a str, verilog: &str) -> Option<&'a str> {
+    let mut remembered = root_header.lines().filter(|l| l.contains("__Vtrigprev"));
+    let name = remembered.next()?.trim().trim_end_matches(';').rsplit(' ').next()?;
+    let alone = remembered.next().is_none() && name == "__Vtrigprevexpr___TOP__clock__0" && !verilog.contains("negedge");
+    alone.then_some(name)
+}
+
+/// The shim's text.
+pub(crate) fn text(model: &Model) -> String {
+    let Model { prefix, symbol, ports, trace, previous_clock } = model;
     let mut table = String::new();
-    for p in ports {
+    for p in *ports {
         let class = match p.width {
             0..=8 => 1,
             9..=16 => 2,
@@ -68,11 +90,13 @@ pub(crate) fn text(prefix: &str, symbol: &str, ports: &[HeaderPort], trace: bool
     }
     let addresses: String = ports.iter().map(|p| format!("    addresses[k++] = (void*)&m->top.{};\n", p.member)).collect();
     let clock = ports.iter().any(|p| p.member == "clock" && p.width == 1 && !p.output);
-    SHIM.replace("@HEADER@", &format!("{prefix}.h"))
-        .replace("@PREFIX@", prefix)
+    let flag = |yes: bool| if yes { "1" } else { "0" };
+    SHIM.replace("@PREFIX@", prefix)
         .replace("@SYMBOL@", symbol)
-        .replace("@TRACE@", if trace { "1" } else { "0" })
-        .replace("@CLOCK@", if clock { "1" } else { "0" })
+        .replace("@TRACE@", flag(*trace))
+        .replace("@CLOCK@", flag(clock))
+        .replace("@SKIP@", flag(clock && previous_clock.is_some()))
+        .replace("@PREVIOUS@", previous_clock.unwrap_or_default())
         .replace("@TABLE@", &table)
         .replace("@ADDRESSES@", &addresses)
         .replace("@COUNT@", &ports.len().to_string())
@@ -91,5 +115,14 @@ mod tests {
         let seen: Vec<_> = found.iter().map(|p| (p.name.as_str(), p.width, p.output)).collect();
         assert_eq!(seen, [("clock", 1, false), ("m$data", 64, true), ("wide", 130, false), ("a__b", 3, false), ("int", 9, true)]);
         assert!(matches!(ports("    VL_INOUT8(&pad,0,0);"), Err(Error::Port(name)) if name == "pad"));
+    }
+
+    #[test]
+    fn the_falling_edge_is_skipped_only_where_nothing_needs_it() {
+        let header = "    CData/*0:0*/ __Vtrigprevexpr___TOP__clock__0;\n";
+        assert_eq!(previous_clock(header, "always @(posedge clock)"), Some("__Vtrigprevexpr___TOP__clock__0"));
+        assert_eq!(previous_clock(header, "always @(negedge clock)"), None);
+        assert_eq!(previous_clock(&header.repeat(2), ""), None);
+        assert_eq!(previous_clock(&header.replace("clock", "other"), ""), None);
     }
 }

@@ -96,3 +96,47 @@ fn warnings_that_mean_wrong_hardware_are_errors() {
         }
     }
 }
+
+/// A program that is not ours links the static library and reads how many ports there are.
+#[test]
+fn a_static_library_links_and_runs() {
+    let archive = toe_verilate::build_static("copy", COPY, &Options::default()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (source, program) = (dir.path().join("main.cpp"), dir.path().join("main"));
+    // The table begins with the count of ports.
+    let text = "#include <cstdint>\nextern \"C\" const uint32_t* toe_api_copy();\nint main() { return toe_api_copy()[0]; }\n";
+    std::fs::write(&source, text).unwrap();
+    let compiler = toe_verilate::Tools::find().unwrap().compiler;
+    let linked = std::process::Command::new(compiler).arg(&source).arg(&archive).arg("-pthread").arg("-o").arg(&program).status().unwrap();
+    assert!(linked.success());
+    assert_eq!(std::process::Command::new(program).status().unwrap().code(), Some(12));
+}
+
+/// In one step, in two halves, and in two halves with a wave: the outcome is the same.
+#[test]
+fn skipping_the_falling_edge_changes_nothing() {
+    let verilog = "module feedback(input wire clock, input wire [31:0] a, input wire clear, output reg [31:0] q, output wire [31:0] next);
+        assign next = clear ? 0 : (q << 5) ^ (q >> 3) ^ a;
+        always @(posedge clock) q <= next;
+    endmodule\n";
+    let options = Options { trace: true, ..Options::default() };
+    let build = || Dut::build("feedback", verilog, &options).unwrap();
+    let (mut quick, mut halves, mut waving) = (build(), build(), build());
+    let dir = tempfile::tempdir().unwrap();
+    waving.open_wave(dir.path().join("feedback.vcd")).unwrap();
+    let mut a = 1u64;
+    for cycle in 0..1000 {
+        a = a * 1_103_515_245 % 0xffff_fffb;
+        for dut in [&mut quick, &mut halves, &mut waving] {
+            dut.set("a", a);
+            dut.set("clear", u64::from(cycle % 97 == 0));
+        }
+        quick.tick();
+        waving.tick();
+        halves.fall();
+        halves.rise();
+        let seen = [&quick, &halves, &waving].map(|dut| (dut.get("q"), dut.get("next")));
+        assert!(seen[0] == seen[1] && seen[0] == seen[2], "cycle {cycle}: {seen:x?}");
+    }
+    assert_ne!(quick.get("q"), 0);
+}
