@@ -61,9 +61,10 @@ impl Tools {
         let root = match beside.filter(|dir| dir.join("include/verilated.h").exists()) {
             Some(root) => root,
             None => {
+                // It is told twice: as compiled in, and as in the environment, where it is mostly empty.
                 let all = says("-V").unwrap_or_default();
-                let line = all.lines().rev().find_map(|l| l.trim().strip_prefix("VERILATOR_ROOT")?.split_once('='));
-                PathBuf::from(line.map(|(_, root)| root.trim().to_owned()).ok_or_else(missing)?)
+                let values = all.lines().filter_map(|l| l.trim().strip_prefix("VERILATOR_ROOT")?.split_once('=').map(|(_, root)| root.trim()));
+                PathBuf::from(values.into_iter().find(|root| !root.is_empty()).ok_or_else(missing)?)
             }
         };
         Ok(Tools { verilator, root, compiler })
@@ -72,7 +73,10 @@ impl Tools {
     /// `verilator`, ready for its arguments.
     pub(crate) fn verilator(&self) -> Command {
         let mut command = Command::new(&self.verilator);
-        command.env("VERILATOR_ROOT", &self.root);
+        // One that was moved has to be told where it is; one that was installed knows better.
+        if self.verilator.starts_with(&self.root) {
+            command.env("VERILATOR_ROOT", &self.root);
+        }
         command
     }
 }
