@@ -1,6 +1,7 @@
 //! The engine's hardware, described in RustHDL, and the back end that prints it as Verilog.
 
 pub mod checksum;
+pub mod gate;
 pub mod host;
 pub mod mac;
 pub mod modules;

@@ -2,6 +2,7 @@
 //!
 //! A module that is to be measured alone (`cargo xtask synth --module NAME`) has its line in [`MODULES`].
 
+use crate::host::{csr::Csr, read::ReadEngine, submission::Submission, write::WriteEngine};
 use crate::mac::{rx::XgmiiRx, tx::XgmiiTx};
 use crate::ram::{StreamFifo, StreamSkid};
 use crate::receive::parse::Parser;
@@ -37,6 +38,10 @@ impl Entry {
 pub const MODULES: &[Entry] = &[
     Entry::of::<XgmiiRx>("mac_rx", "10G MAC, receiver"),
     Entry::of::<XgmiiTx>("mac_tx", "10G MAC, transmitter"),
+    Entry::of::<ReadEngine>("host_read", "reads host memory"),
+    Entry::of::<WriteEngine>("host_write", "writes host memory: payload, events, raw frames"),
+    Entry::of::<Submission>("host_submission", "fetches commands"),
+    Entry::of::<Csr>("host_csr", "registers, counters and reset"),
     Entry::of::<Parser>("parser", "frames into the receive buffer, checked and taken apart"),
     Entry::of::<StreamFifo<9, 10>>("stream_fifo", "queue of 512 beats"),
     Entry::of::<StreamSkid>("stream_skid", "registers in a stream, both ways"),

@@ -59,7 +59,7 @@ fn build(first_index: u32) -> Dut {
     let verilog = toe_hdl::verilog::print("write_engine", &WriteEngine::default()).unwrap_or_else(|e| panic!("{e}"));
     let mut text = verilog.to_string();
     // The indices start at 0 after a reset; to see them wrap, they start elsewhere.
-    for name in ["event_next", "raw_next", "event_count", "raw_count"] {
+    for name in ["event_next", "raw_next", "event_count", "raw_count", "ordered"] {
         let reset = format!("{name}$d = 32'd0");
         assert_eq!(text.matches(&reset).count(), 1, "{name}");
         text = text.replace(&reset, &format!("{name}$d = 32'd{first_index}"));
@@ -229,6 +229,11 @@ impl Bench {
             self.cycle(rng, stall);
         }
         assert!(self.bus.is_idle() && self.releases.is_empty() && self.used == 0);
+        for _ in 0..4 {
+            self.cycle(rng, stall);
+        }
+        let room = self.event_next.wrapping_sub(self.event_consumed) + 2 <= 1 << self.setup.event_log2;
+        assert_eq!(self.dut.get("event_room") == 1, room || !self.setup.enable, "room for two events");
         let differ = self.bus.log.iter().zip(&self.expected).position(|(a, b)| a != b);
         if let Some(k) = differ {
             let end = (k + 10).min(self.bus.log.len()).min(self.expected.len());

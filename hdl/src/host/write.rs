@@ -91,6 +91,8 @@ pub struct WriteEngine {
     pub freed: Signal<Out, Bits<12>>,
     /// The bus.
     pub bus: WriteMaster,
+    /// The event ring has room for two more events than are ordered (or the context is off, and none is written).
+    pub event_room: Signal<Out, Bit>,
     /// Events whose write has been answered, modulo 2^32.
     pub event_produced: Signal<Out, Bits<32>>,
     /// Raw frames whose write has been answered, modulo 2^32.
@@ -130,6 +132,9 @@ pub struct WriteEngine {
     event_used: DFF<Bits<32>>,
     raw_used: DFF<Bits<32>>,
     event_full: DFF<Bit>,
+    ordered: DFF<Bits<32>>,
+    ordered_used: DFF<Bits<32>>,
+    room: DFF<Bit>,
     raw_ring_full: DFF<Bit>,
     event_phase: DFF<Bit>,
     raw_phase: DFF<Bit>,
@@ -149,6 +154,8 @@ pub struct WriteEngine {
     span: Signal<Local, Bits<4>>,
     behind: Signal<Local, Bits<12>>,
     answered: Signal<Local, Bit>,
+    event_taken: Signal<Local, Bit>,
+    event_dropped: Signal<Local, Bit>,
 }
 
 impl Logic for WriteEngine {
@@ -174,6 +181,9 @@ impl Logic for WriteEngine {
             event_used,
             raw_used,
             event_full,
+            ordered,
+            ordered_used,
+            room,
             raw_ring_full,
             event_phase,
             raw_phase,
@@ -220,6 +230,8 @@ impl Logic for WriteEngine {
         if self.put.val() {
             self.word.d.next = self.word.q.val() + 1;
         }
+        self.event_taken.next = self.put.val() & self.word.q.val().all() & (self.jobs.data.val().kind == WriteKind::Event);
+        self.event_dropped.next = false;
 
         // What the planner decides on: rings' indices, one or two cycles old, which is sooner than it comes back.
         self.event_used.d.next = self.event_next.q.val() - self.rings.val().event_consumed;
@@ -333,6 +345,7 @@ impl Logic for WriteEngine {
                         if self.dropped.q.val() {
                             self.step.d.next = PlanStep::Idle;
                             self.event_next.d.next = self.event_next.q.val();
+                            self.event_dropped.next = true;
                         }
                     }
                 }
@@ -406,6 +419,17 @@ impl Logic for WriteEngine {
             }
         }
 
+        // Room for those that order events: those written and those ordered count.
+        if self.event_taken.val() & !self.event_dropped.val() {
+            self.ordered.d.next = self.ordered.q.val() + 1;
+        }
+        if self.event_dropped.val() & !self.event_taken.val() {
+            self.ordered.d.next = self.ordered.q.val() - 1;
+        }
+        self.ordered_used.d.next = self.ordered.q.val() - self.rings.val().event_consumed + 1;
+        self.room.d.next = !(self.ordered_used.q.val() >> self.rings.val().event_log2).any() | !self.rings.val().enable;
+        self.event_room.next = self.room.q.val();
+
         // To the bus.
         self.cutter.allow.next = !self.count.q.val().get_bit(4) & !self.stop.val();
         self.mover.burst.next = self.cutter.offered.val();
@@ -473,6 +497,8 @@ impl Logic for WriteEngine {
             self.word.d.next = 0.into();
             self.step.d.next = PlanStep::Idle;
             self.event_next.d.next = 0.into();
+            self.ordered.d.next = 0.into();
+            self.room.d.next = false;
             self.raw_next.d.next = 0.into();
             self.event_count.d.next = 0.into();
             self.raw_count.d.next = 0.into();
