@@ -123,7 +123,7 @@ pub struct WriteEngine {
     fits: DFF<Bit>,
     dropped: DFF<Bit>,
     header: DFF<Bit>,
-    index: DFF<Bits<32>>,
+    index: DFF<Bits<16>>,
     shift: DFF<Bits<4>>,
     base: DFF<Bits<64>>,
     offset: DFF<Bits<32>>,
@@ -131,6 +131,8 @@ pub struct WriteEngine {
     raw_next: DFF<Bits<32>>,
     event_used: DFF<Bits<32>>,
     raw_used: DFF<Bits<32>>,
+    event_above: DFF<Bits<32>>,
+    raw_above: DFF<Bits<32>>,
     event_full: DFF<Bit>,
     ordered: DFF<Bits<32>>,
     ordered_used: DFF<Bits<32>>,
@@ -180,6 +182,8 @@ impl Logic for WriteEngine {
             raw_next,
             event_used,
             raw_used,
+            event_above,
+            raw_above,
             event_full,
             ordered,
             ordered_used,
@@ -234,12 +238,15 @@ impl Logic for WriteEngine {
         self.event_dropped.next = false;
 
         // What the planner decides on: rings' indices, one or two cycles old, which is sooner than it comes back.
+        // Bits of an index above those of the ring's entries; the lowest of them is the pass.
+        self.event_above.d.next = (!bits::<32>(0)) << self.rings.val().event_log2;
+        self.raw_above.d.next = (!bits::<32>(0)) << self.rings.val().raw_log2;
         self.event_used.d.next = self.event_next.q.val() - self.rings.val().event_consumed;
         self.raw_used.d.next = self.raw_next.q.val() - self.rings.val().raw_consumed;
-        self.event_full.d.next = (self.event_used.q.val() >> self.rings.val().event_log2).any();
-        self.raw_ring_full.d.next = (self.raw_used.q.val() >> self.rings.val().raw_log2).any();
-        self.event_phase.d.next = !(self.event_next.q.val() >> self.rings.val().event_log2).get_bit(0);
-        self.raw_phase.d.next = !(self.raw_next.q.val() >> self.rings.val().raw_log2).get_bit(0);
+        self.event_full.d.next = (self.event_used.q.val() & self.event_above.q.val()).any();
+        self.raw_ring_full.d.next = (self.raw_used.q.val() & self.raw_above.q.val()).any();
+        self.event_phase.d.next = !(self.event_next.q.val() & self.event_above.q.val() & !(self.event_above.q.val() << 1)).any();
+        self.raw_phase.d.next = !(self.raw_next.q.val() & self.raw_above.q.val() & !(self.raw_above.q.val() << 1)).any();
 
         // An order to the mover; the default is that of payload.
         self.lane.next = 0.into();
@@ -323,7 +330,7 @@ impl Logic for WriteEngine {
                 }
             }
             PlanStep::Event => {
-                self.index.d.next = self.event_next.q.val() & !((!bits::<32>(0)) << self.rings.val().event_log2);
+                self.index.d.next = (self.event_next.q.val() & !self.event_above.q.val()).get_bits::<16>(0);
                 self.shift.d.next = bits::<4>(6);
                 self.moves.s.data.next.record = true;
                 self.moves.s.data.next.write = !self.dropped.q.val();
@@ -351,7 +358,7 @@ impl Logic for WriteEngine {
                 }
             }
             PlanStep::Raw => {
-                self.index.d.next = self.raw_next.q.val() & !((!bits::<32>(0)) << self.rings.val().raw_log2);
+                self.index.d.next = (self.raw_next.q.val() & !self.raw_above.q.val()).get_bits::<16>(0);
                 self.shift.d.next = self.rings.val().raw_slot_log2;
                 self.moves.s.data.next.place = bits::<5>(8);
                 self.moves.s.data.next.write = self.fits.q.val() & !self.dropped.q.val() & !self.raw_ring_full.q.val();
@@ -388,7 +395,7 @@ impl Logic for WriteEngine {
                 }
             }
             PlanStep::Scale => {
-                self.offset.d.next = self.index.q.val() << self.shift.q.val();
+                self.offset.d.next = bit_cast::<32, 16>(self.index.q.val()) << self.shift.q.val();
                 self.step.d.next = PlanStep::Address;
             }
             PlanStep::Address => {
@@ -427,7 +434,7 @@ impl Logic for WriteEngine {
             self.ordered.d.next = self.ordered.q.val() - 1;
         }
         self.ordered_used.d.next = self.ordered.q.val() - self.rings.val().event_consumed + 1;
-        self.room.d.next = !(self.ordered_used.q.val() >> self.rings.val().event_log2).any() | !self.rings.val().enable;
+        self.room.d.next = !(self.ordered_used.q.val() & self.event_above.q.val()).any() | !self.rings.val().enable;
         self.event_room.next = self.room.q.val();
 
         // To the bus.
