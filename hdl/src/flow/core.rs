@@ -1,0 +1,570 @@
+//! The flow core: one operation at a time, atomic on one flow, as `docs/engine.md` says.
+//!
+//! ```text
+//!  looked_up --+                     +------------------------------- queues <------------------------------+
+//!  seal -------+--> arbiter --> store (RAMs -> registers)                                                   |
+//!  command ----+                     |                                                                      |
+//!                                    +-> acceptance -+                                                      |
+//!                                    +-> acknowledge +-> verdict -+                                         |
+//!                                    +-> reassembly -+            +-> next state, emit --> store, queues ---+
+//!                                    +-> announce, schedule ------+        |
+//!                                    +-> command -----------------+        +--> write, fetch, acks, sealed, counters
+//! ```
+//!
+//! The stages between the store and the results hold registers that are always clocked: the state stands still while an operation runs, so each value
+//! is right a fixed number of cycles after the load, and only the last cycle writes.
+//!
+//! | cycle | all | SEGMENT | SEAL, ACK | PLAN | COMMAND |
+//! |---|---|---|---|---|---|
+//! | 0 | choose the class | | | | |
+//! | 1 | take the input, address the RAMs | | | | |
+//! | 2 | load the flow | SEG.SEQ + payload | | | |
+//! | 3 | | differences to the state; each range's four comparisons | limits, left | both starts against the windows | differences |
+//! | 4 | | comparisons; touched ranges; trimmed end | gain | U, D | comparisons |
+//! | 5 | | acceptable; ACK decided; joined range | open or not | clamped | refused or not |
+//! | 6 | | anything new? pending? | scaled | comparisons | |
+//! | 7 | | RCV.NXT, FIN | saturated | n, FIN, send or not | |
+//! | 8 | | verdict | new edge | new SND.NXT | |
+//! | 9 | write state, queues, outputs | | | | (10, 11: the flow table first, for INSTALL and REMOVE) |
+//!
+//! So every operation takes 10 cycles, TIMER and REPORT 6, INSTALL and REMOVE as long as the table needs. The table must answer while `looked_up` waits.
+
+use super::acceptance::Acceptance;
+use super::acknowledge::Acknowledge;
+use super::announce::Announce;
+use super::arbiter::Arbiter;
+use super::command::Check;
+use super::control_next::ControlNext;
+use super::decode::Decode;
+use super::emit::{Counts, Emit};
+use super::reassembly::Reassembly;
+use super::receive_next::ReceiveNext;
+use super::record::Record;
+use super::schedule::Schedule;
+use super::state::{Class, DelayedAck};
+use super::store::Store;
+use super::transmit_next::TransmitNext;
+use super::verdict::Decide;
+use crate::ram::Fifo;
+use crate::types::{
+    ChannelRx, ChannelTx, FetchJob, LookedUp, SealRequest, Segment, TableReply, TableRequest, WriteJob, COMMAND_BITS, FLOW_BITS, KEY_BITS, LENGTH_BITS,
+};
+use rust_hdl::prelude::*;
+use toe_contract::RANGES;
+
+/// Bits of the number of entries in a queue of flows.
+const LEVEL_BITS: usize = FLOW_BITS + 1;
+
+/// The flow core.
+#[derive(LogicBlock, Default)]
+pub struct FlowCore {
+    /// Clock.
+    pub clock: Signal<In, Clock>,
+    /// Reset: all flows are cleared, which takes as many cycles as there are flows.
+    pub reset: Signal<In, Bit>,
+    /// Segments and raw frames.
+    pub looked_up: ChannelRx<LookedUp>,
+    /// Commands, in ring order.
+    pub command: ChannelRx<Bits<COMMAND_BITS>>,
+    /// Planned segments whose payload has come, and markers of removals.
+    pub seal: ChannelRx<SealRequest>,
+    /// Time in ticks.
+    pub tick: Signal<In, Bits<32>>,
+    /// Time in steps of the timestamp clock.
+    pub timestamp: Signal<In, Bits<32>>,
+    /// Register DELAYED_ACK: ticks.
+    pub delayed_ack: Signal<In, Bits<32>>,
+    /// Register MAX_FRAME: bytes.
+    pub max_frame: Signal<In, Bits<16>>,
+    /// The event ring has room for at least two more events than are queued.
+    pub event_room: Signal<In, Bit>,
+    /// To the flow table.
+    pub table: ChannelTx<TableRequest>,
+    /// From the flow table.
+    pub table_reply: Signal<In, TableReply>,
+    /// To the write engine.
+    pub write: ChannelTx<WriteJob>,
+    /// To the fetch stage.
+    pub fetch: ChannelTx<FetchJob>,
+    /// Pure ACKs.
+    pub acks: ChannelTx<Segment>,
+    /// Headers of segments whose payload is in the transmit buffer, in its order.
+    pub sealed: ChannelTx<Segment>,
+    /// Nothing is queued, nothing under way. Delayed ACKs that are not due do not count.
+    pub idle: Signal<Out, Bit>,
+    /// Tick of the next delayed ACK.
+    pub next_deadline: Signal<Out, Bits<32>>,
+    /// There is one.
+    pub next_deadline_valid: Signal<Out, Bit>,
+    /// Counter pulse.
+    pub rx_raw: Signal<Out, Bit>,
+    /// Counter pulse.
+    pub rx_segments: Signal<Out, Bit>,
+    /// Counter pulse.
+    pub rx_no_ack: Signal<Out, Bit>,
+    /// Counter pulse.
+    pub rx_paws: Signal<Out, Bit>,
+    /// Counter pulse.
+    pub rx_unacceptable: Signal<Out, Bit>,
+    /// Counter pulse.
+    pub rx_ack_beyond: Signal<Out, Bit>,
+    /// Counter pulse.
+    pub rx_ack_old: Signal<Out, Bit>,
+    /// Counter pulse.
+    pub rx_in_order: Signal<Out, Bit>,
+    /// Counter pulse.
+    pub rx_out_of_order: Signal<Out, Bit>,
+    /// Counter pulse.
+    pub rx_no_range: Signal<Out, Bit>,
+    /// Counter pulse.
+    pub rx_duplicate: Signal<Out, Bit>,
+    /// Counter pulse.
+    pub tx_acks: Signal<Out, Bit>,
+    /// Counter pulse.
+    pub tx_segments: Signal<Out, Bit>,
+    /// Counter pulse.
+    pub tx_resent: Signal<Out, Bit>,
+    /// Counter pulse.
+    pub tx_window_updates: Signal<Out, Bit>,
+    /// Counter pulse.
+    pub events: Signal<Out, Bit>,
+    /// Counter pulse.
+    pub bad_commands: Signal<Out, Bit>,
+    /// An operation takes its input in this cycle: for observers.
+    pub begins: Signal<Out, Bit>,
+    /// An operation writes its results in this cycle: for observers.
+    pub ends: Signal<Out, Bit>,
+    /// The operation under way: for observers.
+    pub operation: Signal<Out, Class>,
+
+    arbiter: Arbiter,
+    store: Store,
+    acceptance: Acceptance,
+    acknowledge: Acknowledge,
+    reassembly: Reassembly,
+    decide: Decide,
+    announce: Announce,
+    schedule: Schedule,
+    decode: Decode,
+    peek: Decode,
+    check: Check,
+    receive_next: ReceiveNext,
+    transmit_next: TransmitNext,
+    control_next: ControlNext,
+    record: Record,
+    emit: Emit,
+    ack_queue: Fifo<Bits<FLOW_BITS>, FLOW_BITS, LEVEL_BITS>,
+    data_queue: Fifo<Bits<FLOW_BITS>, FLOW_BITS, LEVEL_BITS>,
+    report_queue: Fifo<Bits<FLOW_BITS>, FLOW_BITS, LEVEL_BITS>,
+    delack_queue: Fifo<DelayedAck, FLOW_BITS, LEVEL_BITS>,
+
+    segment: DFF<LookedUp>,
+    seal_request: DFF<SealRequest>,
+    order: DFF<Bits<COMMAND_BITS>>,
+    flow: DFF<Bits<FLOW_BITS>>,
+    now: DFF<Bits<32>>,
+    time: DFF<Bits<32>>,
+    seq_end: DFF<Bits<32>>,
+    ts_val: DFF<Bits<32>>,
+    deadline: DFF<Bits<32>>,
+    delack_gap: DFF<Bits<32>>,
+    table_ok: DFF<Bit>,
+    command_seen: DFF<Bit>,
+    command_fetches: DFF<Bit>,
+    due: DFF<Bit>,
+    write_job: DFF<WriteJob>,
+    write_valid: DFF<Bit>,
+    fetch_job: DFF<FetchJob>,
+    fetch_valid: DFF<Bit>,
+    ack: DFF<Segment>,
+    ack_valid: DFF<Bit>,
+    sealed_segment: DFF<Segment>,
+    sealed_valid: DFF<Bit>,
+    counted: DFF<Counts>,
+    count_now: DFF<Bit>,
+    next_flow: Signal<Local, Bits<FLOW_BITS>>,
+    head_gap: Signal<Local, Bits<32>>,
+    accepted: Signal<Local, Bit>,
+    commit: Signal<Local, Bit>,
+}
+
+impl Logic for FlowCore {
+    #[hdl_gen]
+    fn update(&mut self) {
+        dff_setup!(
+            self,
+            clock,
+            segment,
+            seal_request,
+            order,
+            flow,
+            now,
+            time,
+            seq_end,
+            ts_val,
+            deadline,
+            delack_gap,
+            table_ok,
+            command_seen,
+            command_fetches,
+            due,
+            write_job,
+            write_valid,
+            fetch_job,
+            fetch_valid,
+            ack,
+            ack_valid,
+            sealed_segment,
+            sealed_valid,
+            counted,
+            count_now
+        );
+        clock!(self, clock, arbiter, store, acceptance, acknowledge, reassembly, decide, announce, schedule, check, record);
+        clock!(self, clock, ack_queue, data_queue, report_queue, delack_queue);
+        self.arbiter.reset.next = self.reset.val();
+        self.ack_queue.reset.next = self.reset.val();
+        self.data_queue.reset.next = self.reset.val();
+        self.report_queue.reset.next = self.reset.val();
+        self.delack_queue.reset.next = self.reset.val();
+        self.commit.next = self.arbiter.commit.val();
+        self.begins.next = self.arbiter.take.val();
+        self.ends.next = self.arbiter.commit.val();
+        self.operation.next = self.arbiter.operation.val();
+
+        // Cycle 0: what waits and has room.
+        self.head_gap.next = self.tick.val() - self.delack_queue.m.data.val().deadline;
+        self.due.d.next = self.delack_queue.m.valid.val() & !self.head_gap.val().get_bit(31);
+        self.peek.command.next = self.command.data.val();
+        self.command_seen.d.next = self.command.valid.val() & !(self.arbiter.take.val() & (self.arbiter.operation.val() == Class::Command));
+        self.command_fetches.d.next = self.peek.opcodes.val().raw | self.peek.opcodes.val().inject | self.peek.opcodes.val().remove;
+        self.arbiter.seal.next = self.seal.valid.val()
+            & ((!self.seal.data.val().removed & !self.sealed_valid.q.val())
+                | (self.seal.data.val().removed & !self.write_valid.q.val() & self.event_room.val()));
+        self.arbiter.segment.next = self.looked_up.valid.val() & !self.write_valid.q.val();
+        self.arbiter.ack.next = self.ack_queue.m.valid.val() & !self.ack_valid.q.val();
+        self.arbiter.timer.next = self.due.q.val();
+        self.arbiter.report.next = self.report_queue.m.valid.val() & !self.write_valid.q.val() & self.event_room.val();
+        self.arbiter.plan.next = self.data_queue.m.valid.val() & !self.fetch_valid.q.val();
+        self.arbiter.command.next =
+            self.command_seen.q.val() & self.event_room.val() & !self.write_valid.q.val() & !(self.command_fetches.q.val() & self.fetch_valid.q.val());
+
+        // Cycle 1: take it, and read its flow.
+        self.looked_up.ready.next = self.arbiter.take.val() & (self.arbiter.operation.val() == Class::Segment);
+        self.command.ready.next = self.arbiter.take.val() & (self.arbiter.operation.val() == Class::Command);
+        self.seal.ready.next = self.arbiter.take.val() & (self.arbiter.operation.val() == Class::Seal);
+        self.ack_queue.m.ready.next = self.arbiter.take.val() & (self.arbiter.operation.val() == Class::Ack);
+        self.delack_queue.m.ready.next = self.arbiter.take.val() & (self.arbiter.operation.val() == Class::Timer);
+        self.report_queue.m.ready.next = self.arbiter.take.val() & (self.arbiter.operation.val() == Class::Report);
+        self.data_queue.m.ready.next = self.arbiter.take.val() & (self.arbiter.operation.val() == Class::Plan);
+        match self.arbiter.operation.val() {
+            Class::Seal => {
+                self.next_flow.next = self.seal.data.val().flow;
+            }
+            Class::Segment => {
+                self.next_flow.next = self.looked_up.data.val().flow;
+            }
+            Class::Ack => {
+                self.next_flow.next = self.ack_queue.m.data.val();
+            }
+            Class::Timer => {
+                self.next_flow.next = self.delack_queue.m.data.val().flow;
+            }
+            Class::Report => {
+                self.next_flow.next = self.report_queue.m.data.val();
+            }
+            Class::Plan => {
+                self.next_flow.next = self.data_queue.m.data.val();
+            }
+            _ => {
+                self.next_flow.next = self.command.data.val().get_bits::<FLOW_BITS>(16);
+            }
+        }
+        if self.arbiter.take.val() {
+            self.flow.d.next = self.next_flow.val();
+            self.segment.d.next = self.looked_up.data.val();
+            self.seal_request.d.next = self.seal.data.val();
+            self.order.d.next = self.command.data.val();
+            self.now.d.next = self.tick.val();
+            self.time.d.next = self.timestamp.val();
+        }
+        self.store.take.next = self.arbiter.take.val();
+        self.store.read_flow.next = self.next_flow.val();
+        self.store.load.next = self.arbiter.load.val();
+
+        // Cycles 2 and 3.
+        self.seq_end.d.next = self.segment.q.val().parsed.seq + bit_cast::<32, LENGTH_BITS>(self.segment.q.val().parsed.payload_length);
+        self.deadline.d.next = self.now.q.val() + self.delayed_ack.val();
+        self.ts_val.d.next = self.time.q.val() + self.store.rings.val().ts_offset;
+        self.delack_gap.d.next = self.now.q.val() - self.store.receive.val().delack_deadline;
+
+        // Cycles 3 to 8: the stages.
+        self.acceptance.segment.next = self.segment.q.val().parsed;
+        self.acceptance.seq_end.next = self.seq_end.q.val();
+        self.acceptance.timestamps.next = self.store.rings.val().timestamps;
+        self.acceptance.receive.next = self.store.receive.val();
+        self.acknowledge.segment.next = self.segment.q.val().parsed;
+        self.acknowledge.occupies.next = self.acceptance.occupies.val();
+        self.acknowledge.snd_wscale.next = self.store.rings.val().snd_wscale;
+        self.acknowledge.transmit.next = self.store.transmit.val();
+        self.acknowledge.now.next = self.now.q.val();
+        self.reassembly.segment.next = self.segment.q.val().parsed;
+        self.reassembly.seq_end.next = self.seq_end.q.val();
+        self.reassembly.rcv_mss.next = self.store.rings.val().rcv_mss;
+        self.reassembly.receive.next = self.store.receive.val();
+        self.decide.looked_up.next = self.segment.q.val();
+        self.decide.now.next = self.now.q.val();
+        self.decide.control.next = self.store.control.val();
+        self.decide.receive.next = self.store.receive.val();
+        self.decide.paws.next = self.acceptance.paws.val();
+        self.decide.acceptable.next = self.acceptance.acceptable.val();
+        self.decide.probe.next = self.acceptance.probe.val();
+        self.decide.moves_ts_recent.next = self.acceptance.moves_ts_recent.val();
+        self.decide.occupies.next = self.acceptance.occupies.val();
+        self.decide.field.next = self.acknowledge.field.val();
+        self.decide.placement.next = self.reassembly.placement.val();
+        self.announce.rings.next = self.store.rings.val();
+        self.announce.receive.next = self.store.receive.val();
+        self.announce.consumed.next = self.store.receive.val().rcv_consumed;
+        if self.arbiter.operation.val() == Class::Command {
+            self.announce.consumed.next = self.decode.rcv_consumed.val();
+        }
+        self.schedule.rings.next = self.store.rings.val();
+        self.schedule.transmit.next = self.store.transmit.val();
+        self.decode.command.next = self.order.q.val();
+        self.check.opcodes.next = self.decode.opcodes.val();
+        self.check.flow.next = self.decode.flow.val();
+        self.check.installed.next = self.decode.transmit.val();
+        self.check.snd_mss.next = self.decode.rings.val().snd_mss;
+        self.check.limit.next = self.decode.limit.val();
+        self.check.rcv_consumed.next = self.decode.rcv_consumed.val();
+        self.check.from.next = self.decode.from.val();
+        self.check.raw.next = self.decode.raw.val();
+        self.check.max_frame.next = self.max_frame.val();
+        self.check.active.next = self.store.control.val().active;
+        self.check.send_log2.next = self.store.rings.val().send_log2;
+        self.check.receive.next = self.store.receive.val();
+        self.check.transmit.next = self.store.transmit.val();
+
+        // Cycles 10 and 11: the flow table.
+        self.arbiter.asks.next = self.check.asks.val();
+        self.arbiter.asked.next = self.table.ready.val();
+        self.arbiter.answered.next = self.table_reply.val().valid;
+        self.table.valid.next = self.arbiter.ask.val();
+        self.table.data.next.insert = self.decode.opcodes.val().install;
+        self.table.data.next.key = (bit_cast::<KEY_BITS, 32>(self.store.address.val().remote_ip) << 64)
+            | (bit_cast::<KEY_BITS, 32>(self.store.address.val().local_ip) << 32)
+            | (bit_cast::<KEY_BITS, 16>(self.store.address.val().remote_port) << 16)
+            | bit_cast::<KEY_BITS, 16>(self.store.address.val().local_port);
+        self.table.data.next.flow = self.flow.q.val();
+        self.table.data.next.generation = self.store.control.val().generation;
+        if self.decode.opcodes.val().install {
+            self.table.data.next.generation = self.store.control.val().generation + 1;
+        }
+        if self.table_reply.val().valid {
+            self.table_ok.d.next = self.table_reply.val().ok;
+        }
+        self.accepted.next = !self.check.refused.val() & (self.table_ok.q.val() | !self.decode.opcodes.val().install);
+
+        // Cycle 9: the flow after the operation.
+        self.receive_next.operation.next = self.arbiter.operation.val();
+        self.receive_next.receive.next = self.store.receive.val();
+        self.receive_next.verdict.next = self.decide.verdict.val();
+        self.receive_next.placement.next = self.reassembly.placement.val();
+        self.receive_next.ts_val.next = self.segment.q.val().parsed.ts_val;
+        self.receive_next.now.next = self.now.q.val();
+        self.receive_next.deadline.next = self.deadline.q.val();
+        self.receive_next.announces.next = self.emit.acks.val() | self.emit.seals.val();
+        self.receive_next.rcv_adv.next = self.announce.rcv_adv.val();
+        self.receive_next.carries.next = self.emit.carries.val();
+        self.receive_next.owes.next = self.control_next.owes.val();
+        self.receive_next.opcodes.next = self.decode.opcodes.val();
+        self.receive_next.accepted.next = self.accepted.val();
+        self.receive_next.loaded.next = self.decode.receive.val();
+        self.receive_next.rcv_consumed.next = self.decode.rcv_consumed.val();
+        self.transmit_next.operation.next = self.arbiter.operation.val();
+        self.transmit_next.active.next = self.store.control.val().active;
+        self.transmit_next.transmit.next = self.store.transmit.val();
+        self.transmit_next.verdict.next = self.decide.verdict.val();
+        self.transmit_next.field.next = self.acknowledge.field.val();
+        self.transmit_next.seq.next = self.segment.q.val().parsed.seq;
+        self.transmit_next.ack.next = self.segment.q.val().parsed.ack;
+        self.transmit_next.ts_present.next = self.segment.q.val().parsed.ts_present;
+        self.transmit_next.ts_ecr.next = self.segment.q.val().parsed.ts_ecr;
+        self.transmit_next.plan.next = self.schedule.plan.val();
+        self.transmit_next.now.next = self.now.q.val();
+        self.transmit_next.opcodes.next = self.decode.opcodes.val();
+        self.transmit_next.accepted.next = self.accepted.val();
+        self.transmit_next.loaded.next = self.decode.transmit.val();
+        self.transmit_next.limit.next = self.decode.limit.val();
+        self.transmit_next.cwnd.next = self.decode.cwnd.val();
+        self.transmit_next.from.next = self.decode.from.val();
+        self.control_next.operation.next = self.arbiter.operation.val();
+        self.control_next.control.next = self.store.control.val();
+        self.control_next.ack_owed.next = self.store.receive.val().ack_owed;
+        self.control_next.verdict.next = self.decide.verdict.val();
+        self.control_next.plan.next = self.schedule.plan.val();
+        self.control_next.reports.next = self.emit.reports.val();
+        self.control_next.due.next = self.store.receive.val().delack_armed & !self.delack_gap.q.val().get_bit(31);
+        self.control_next.later.next = self.store.receive.val().delack_armed & self.delack_gap.q.val().get_bit(31);
+        self.control_next.opcodes.next = self.decode.opcodes.val();
+        self.control_next.accepted.next = self.accepted.val();
+        self.control_next.wants_data.next = self.check.wants_data.val();
+        self.control_next.opens.next = self.announce.opens.val();
+        for k in 0..RANGES {
+            self.reassembly.range[k].next = self.store.range[k].val();
+            self.record.range[k].next = self.store.range[k].val();
+            self.receive_next.range[k].next = self.store.range[k].val();
+            self.receive_next.takes[k].next = self.reassembly.takes[k].val();
+            self.receive_next.joined[k].next = self.reassembly.joined[k].val();
+            self.store.next_range[k].next = self.receive_next.next_range[k].val();
+        }
+        self.store.next_control.next = self.control_next.next_control.val();
+        self.store.write_flow.next = self.flow.q.val();
+        self.store.write_control.next = self.commit.val();
+        if self.arbiter.sweep.val() {
+            self.store.next_control.next.active = false;
+            self.store.next_control.next.generation = bits::<8>(0);
+            self.store.next_control.next.armed = false;
+            self.store.next_control.next.dirty = false;
+            self.store.next_control.next.in_ack = false;
+            self.store.next_control.next.in_data = false;
+            self.store.next_control.next.in_report = false;
+            self.store.next_control.next.in_delack = false;
+            self.store.write_flow.next = self.arbiter.sweep_flow.val();
+            self.store.write_control.next = true;
+        }
+        self.store.next_receive.next = self.receive_next.next_receive.val();
+        self.store.next_transmit.next = self.transmit_next.next_transmit.val();
+        self.store.write_state.next = self.commit.val();
+        self.store.next_address.next = self.decode.address.val();
+        self.store.write_address.next =
+            self.commit.val() & (self.arbiter.operation.val() == Class::Command) & self.accepted.val() & self.decode.opcodes.val().address;
+        self.store.next_rings.next = self.decode.rings.val();
+        self.store.write_rings.next =
+            self.commit.val() & (self.arbiter.operation.val() == Class::Command) & self.accepted.val() & self.decode.opcodes.val().rings;
+
+        // Cycle 9: the queues.
+        self.ack_queue.s.valid.next = self.commit.val() & self.control_next.push_ack.val();
+        self.ack_queue.s.data.next = self.flow.q.val();
+        self.data_queue.s.valid.next = self.commit.val() & self.control_next.push_data.val();
+        self.data_queue.s.data.next = self.flow.q.val();
+        self.report_queue.s.valid.next = self.commit.val() & self.control_next.push_report.val();
+        self.report_queue.s.data.next = self.flow.q.val();
+        self.delack_queue.s.valid.next = self.commit.val() & self.control_next.push_delack.val();
+        self.delack_queue.s.data.next.flow = self.flow.q.val();
+        self.delack_queue.s.data.next.deadline = self.deadline.q.val();
+        if self.arbiter.operation.val() == Class::Timer {
+            self.delack_queue.s.data.next.deadline = self.store.receive.val().delack_deadline;
+        }
+
+        // Cycle 9: the outputs.
+        self.record.kind.next = self.emit.record_kind.val();
+        self.record.flow.next = self.emit.record_flow.val();
+        self.record.extra.next = self.emit.record_extra.val();
+        self.record.snapshot.next = self.emit.record_snapshot.val();
+        self.record.whole.next = self.emit.record_whole.val();
+        self.record.receive.next = self.store.receive.val();
+        self.record.transmit.next = self.store.transmit.val();
+        self.emit.operation.next = self.arbiter.operation.val();
+        self.emit.flow.next = self.flow.q.val();
+        self.emit.now.next = self.now.q.val();
+        self.emit.ts_val.next = self.ts_val.q.val();
+        self.emit.control.next = self.store.control.val();
+        self.emit.receive.next = self.store.receive.val();
+        self.emit.transmit.next = self.store.transmit.val();
+        self.emit.rings.next = self.store.rings.val();
+        self.emit.address.next = self.store.address.val();
+        self.emit.looked_up.next = self.segment.q.val();
+        self.emit.verdict.next = self.decide.verdict.val();
+        self.emit.placement.next = self.reassembly.placement.val();
+        self.emit.seal.next = self.seal_request.q.val();
+        self.emit.window.next = self.announce.window.val();
+        self.emit.plan.next = self.schedule.plan.val();
+        self.emit.command.next = self.order.q.val().get_bits::<32>(0);
+        self.emit.opcodes.next = self.decode.opcodes.val();
+        self.emit.accepted.next = self.accepted.val();
+        self.emit.raw.next = self.decode.raw.val();
+        self.emit.opens.next = self.announce.opens.val();
+        self.emit.record.next = self.record.record.val();
+        self.write.data.next = self.write_job.q.val();
+        self.write.valid.next = self.write_valid.q.val();
+        self.fetch.data.next = self.fetch_job.q.val();
+        self.fetch.valid.next = self.fetch_valid.q.val();
+        self.acks.data.next = self.ack.q.val();
+        self.acks.valid.next = self.ack_valid.q.val();
+        self.sealed.data.next = self.sealed_segment.q.val();
+        self.sealed.valid.next = self.sealed_valid.q.val();
+        if self.write.ready.val() {
+            self.write_valid.d.next = false;
+        }
+        if self.fetch.ready.val() {
+            self.fetch_valid.d.next = false;
+        }
+        if self.acks.ready.val() {
+            self.ack_valid.d.next = false;
+        }
+        if self.sealed.ready.val() {
+            self.sealed_valid.d.next = false;
+        }
+        self.counted.d.next = self.emit.counts.val();
+        self.count_now.d.next = self.commit.val();
+        if self.commit.val() & self.emit.writes.val() {
+            self.write_job.d.next = self.emit.write.val();
+            self.write_valid.d.next = true;
+        }
+        if self.commit.val() & self.emit.fetches.val() {
+            self.fetch_job.d.next = self.emit.fetch.val();
+            self.fetch_valid.d.next = true;
+        }
+        if self.commit.val() & self.emit.acks.val() {
+            self.ack.d.next = self.emit.segment.val();
+            self.ack_valid.d.next = true;
+        }
+        if self.commit.val() & self.emit.seals.val() {
+            self.sealed_segment.d.next = self.emit.segment.val();
+            self.sealed_valid.d.next = true;
+        }
+
+        // What others look at.
+        self.rx_raw.next = self.count_now.q.val() & self.counted.q.val().rx_raw;
+        self.rx_segments.next = self.count_now.q.val() & self.counted.q.val().rx_segments;
+        self.rx_no_ack.next = self.count_now.q.val() & self.counted.q.val().rx_no_ack;
+        self.rx_paws.next = self.count_now.q.val() & self.counted.q.val().rx_paws;
+        self.rx_unacceptable.next = self.count_now.q.val() & self.counted.q.val().rx_unacceptable;
+        self.rx_ack_beyond.next = self.count_now.q.val() & self.counted.q.val().rx_ack_beyond;
+        self.rx_ack_old.next = self.count_now.q.val() & self.counted.q.val().rx_ack_old;
+        self.rx_in_order.next = self.count_now.q.val() & self.counted.q.val().rx_in_order;
+        self.rx_out_of_order.next = self.count_now.q.val() & self.counted.q.val().rx_out_of_order;
+        self.rx_no_range.next = self.count_now.q.val() & self.counted.q.val().rx_no_range;
+        self.rx_duplicate.next = self.count_now.q.val() & self.counted.q.val().rx_duplicate;
+        self.tx_acks.next = self.count_now.q.val() & self.counted.q.val().tx_acks;
+        self.tx_segments.next = self.count_now.q.val() & self.counted.q.val().tx_segments;
+        self.tx_resent.next = self.count_now.q.val() & self.counted.q.val().tx_resent;
+        self.tx_window_updates.next = self.count_now.q.val() & self.counted.q.val().tx_window_updates;
+        self.events.next = self.count_now.q.val() & self.counted.q.val().events;
+        self.bad_commands.next = self.count_now.q.val() & self.counted.q.val().bad_commands;
+        self.next_deadline.next = self.delack_queue.m.data.val().deadline;
+        self.next_deadline_valid.next = self.delack_queue.m.valid.val();
+        self.idle.next = !(self.arbiter.busy.val()
+            | self.looked_up.valid.val()
+            | self.command.valid.val()
+            | self.seal.valid.val()
+            | self.due.q.val()
+            | self.ack_queue.level.val().any()
+            | self.data_queue.level.val().any()
+            | self.report_queue.level.val().any()
+            | self.write_valid.q.val()
+            | self.fetch_valid.q.val()
+            | self.ack_valid.q.val()
+            | self.sealed_valid.q.val());
+        if self.reset.val() {
+            self.command_seen.d.next = false;
+            self.due.d.next = false;
+            self.write_valid.d.next = false;
+            self.fetch_valid.d.next = false;
+            self.ack_valid.d.next = false;
+            self.sealed_valid.d.next = false;
+            self.count_now.d.next = false;
+        }
+    }
+}
