@@ -2,3 +2,13 @@
 
 pub mod checksum;
 pub mod flow;
+pub mod gate;
+pub mod host;
+pub mod mac;
+pub mod modules;
+pub mod ram;
+pub mod receive;
+pub mod stream;
+pub mod transmit;
+pub mod types;
+pub mod verilog;
