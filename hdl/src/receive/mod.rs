@@ -10,6 +10,7 @@
 
 pub mod fields;
 pub mod head;
+pub mod inject;
 pub mod options;
 pub mod parse;
 pub mod store;
