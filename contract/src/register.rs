@@ -104,7 +104,7 @@ registers! { GLOBAL, "Registers of the whole engine.":
     FILTER @ 0x030, ReadWrite, reset 0, [FILTER_PROMISCUOUS 0 +1 "Take every frame.", FILTER_MULTICAST 1 +1 "Take all multicast frames."], "Address filter. Frames to the MAC address and to broadcast are always taken.";
     MAX_FRAME @ 0x034, ReadWrite, reset 1518, [MAX_FRAME_BYTES 0 +16 "Bytes without FCS, with the tag."], "Longest frame taken and sent, at most LONGEST_FRAME.";
     DELAYED_ACK @ 0x038, ReadWrite, reset 39063, [], "Delay of a delayed ACK in ticks of 1.024 us; below 0.5 s (RFC 9293 MUST-40).";
-    HASH_KEY @ 0x03c, ReadWrite, reset 0, [], "Key of the flow table's hash: written with a random number before the first INSTALL.";
+    HASH_KEY @ 0x03c, ReadWrite, reset 0, [], "Key of the flow table's hash: written with a random number before the first INSTALL. A change empties the table.";
     BAD_COMMANDS @ 0x040, ReadOnly, reset 0, [], "Commands refused, modulo 2^32.";
 }
 

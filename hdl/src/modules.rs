@@ -6,7 +6,7 @@ use crate::flow::core::FlowCore;
 use crate::host::{csr::Csr, read::ReadEngine, submission::Submission, write::WriteEngine};
 use crate::mac::{rx::XgmiiRx, tx::XgmiiTx};
 use crate::ram::{StreamFifo, StreamSkid};
-use crate::receive::parse::Parser;
+use crate::receive::{inject::Inject, lookup::Lookup, parse::Parser};
 use crate::transmit::Transmit;
 use crate::verilog::{print_with, Error, Verilog};
 use rust_hdl::prelude::Block;
@@ -44,6 +44,8 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<WriteEngine>("host_write", "writes host memory: payload, events, raw frames"),
     Entry::of::<Submission>("host_submission", "fetches commands"),
     Entry::of::<Csr>("host_csr", "registers, counters and reset"),
+    Entry::of::<Inject>("inject", "frames of the wire and of the host into one stream"),
+    Entry::of::<Lookup>("lookup", "flow table"),
     Entry::of::<Parser>("parser", "frames into the receive buffer, checked and taken apart"),
     Entry::of::<StreamFifo<9, 10>>("stream_fifo", "queue of 512 beats"),
     Entry::of::<StreamSkid>("stream_skid", "registers in a stream, both ways"),

@@ -80,10 +80,7 @@ impl Logic for Inject {
         self.keep.next = self.mac.keep.val();
         self.bytes.next = bits::<3>(0);
         self.bytes.next = self.bytes.val().replace_bit(2, self.keep.val().get_bit(4));
-        self.bytes.next = self.bytes.val().replace_bit(
-            1,
-            (self.keep.val().get_bit(2) & !self.keep.val().get_bit(4)) | self.keep.val().get_bit(6),
-        );
+        self.bytes.next = self.bytes.val().replace_bit(1, (self.keep.val().get_bit(2) & !self.keep.val().get_bit(4)) | self.keep.val().get_bit(6));
         self.bytes.next = self.bytes.val().replace_bit(
             0,
             (self.keep.val().get_bit(1) & !self.keep.val().get_bit(2))

@@ -9,9 +9,12 @@
 //! ```
 
 pub mod fields;
+pub mod hash;
 pub mod head;
 pub mod inject;
+pub mod lookup;
 pub mod options;
 pub mod parse;
+pub mod secret;
 pub mod store;
 pub mod verdict;

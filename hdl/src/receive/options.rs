@@ -92,7 +92,7 @@ pub struct Options {
     could8: Signal<Local, Bits<4>>,
     could10: Signal<Local, Bits<4>>,
     take: Signal<Local, Bit>,
-    begin: Signal<Local, Bits<4>>,
+    kinds: Signal<Local, Bits<4>>,
     option: Signal<Local, Bits<4>>,
     ends: Signal<Local, Bit>,
     hit: Signal<Local, Bit>,
@@ -188,36 +188,36 @@ impl Logic for Options {
         self.is8.d.next = self.could8.val();
         self.is10.d.next = self.could10.val();
 
-        // Third stage: the step. `begin` has the bytes that are kinds, `option` those of them that a length follows.
-        self.begin.next = bits::<4>(0);
+        // Third stage: the step. `kinds` has the bytes that are kinds, `option` those of them that a length follows.
+        self.kinds.next = bits::<4>(0);
         self.option.next = bits::<4>(0);
-        self.begin.next = self.begin.val().replace_bit(0, !self.pend.q.val() & (self.skip.q.val() == 0));
-        self.option.next = self.option.val().replace_bit(0, self.begin.val().get_bit(0) & !self.is0.q.val().get_bit(0) & !self.is1.q.val().get_bit(0));
-        self.begin.next = self.begin.val().replace_bit(
+        self.kinds.next = self.kinds.val().replace_bit(0, !self.pend.q.val() & (self.skip.q.val() == 0));
+        self.option.next = self.option.val().replace_bit(0, self.kinds.val().get_bit(0) & !self.is0.q.val().get_bit(0) & !self.is1.q.val().get_bit(0));
+        self.kinds.next = self.kinds.val().replace_bit(
             1,
             (!self.pend.q.val() & (self.skip.q.val() == 1))
-                | (self.begin.val().get_bit(0) & self.is1.q.val().get_bit(0))
+                | (self.kinds.val().get_bit(0) & self.is1.q.val().get_bit(0))
                 | (self.pend.q.val() & self.is2.q.val().get_bit(0)),
         );
-        self.option.next = self.option.val().replace_bit(1, self.begin.val().get_bit(1) & !self.is0.q.val().get_bit(1) & !self.is1.q.val().get_bit(1));
-        self.begin.next = self.begin.val().replace_bit(
+        self.option.next = self.option.val().replace_bit(1, self.kinds.val().get_bit(1) & !self.is0.q.val().get_bit(1) & !self.is1.q.val().get_bit(1));
+        self.kinds.next = self.kinds.val().replace_bit(
             2,
             (!self.pend.q.val() & (self.skip.q.val() == 2))
-                | (self.begin.val().get_bit(1) & self.is1.q.val().get_bit(1))
+                | (self.kinds.val().get_bit(1) & self.is1.q.val().get_bit(1))
                 | (self.pend.q.val() & self.is3.q.val().get_bit(0))
                 | (self.option.val().get_bit(0) & self.is2.q.val().get_bit(1)),
         );
-        self.option.next = self.option.val().replace_bit(2, self.begin.val().get_bit(2) & !self.is0.q.val().get_bit(2) & !self.is1.q.val().get_bit(2));
-        self.begin.next = self.begin.val().replace_bit(
+        self.option.next = self.option.val().replace_bit(2, self.kinds.val().get_bit(2) & !self.is0.q.val().get_bit(2) & !self.is1.q.val().get_bit(2));
+        self.kinds.next = self.kinds.val().replace_bit(
             3,
             (!self.pend.q.val() & (self.skip.q.val() == 3))
-                | (self.begin.val().get_bit(2) & self.is1.q.val().get_bit(2))
+                | (self.kinds.val().get_bit(2) & self.is1.q.val().get_bit(2))
                 | (self.pend.q.val() & self.is4.q.val().get_bit(0))
                 | (self.option.val().get_bit(0) & self.is3.q.val().get_bit(1))
                 | (self.option.val().get_bit(1) & self.is2.q.val().get_bit(2)),
         );
-        self.option.next = self.option.val().replace_bit(3, self.begin.val().get_bit(3) & !self.is0.q.val().get_bit(3) & !self.is1.q.val().get_bit(3));
-        self.ends.next = (self.begin.val() & self.is0.q.val()).any()
+        self.option.next = self.option.val().replace_bit(3, self.kinds.val().get_bit(3) & !self.is0.q.val().get_bit(3) & !self.is1.q.val().get_bit(3));
+        self.ends.next = (self.kinds.val() & self.is0.q.val()).any()
             | (self.pend.q.val() & (self.is0.q.val().get_bit(0) | self.is1.q.val().get_bit(0)))
             | (self.option.val().get_bit(0) & (self.is0.q.val().get_bit(1) | self.is1.q.val().get_bit(1)))
             | (self.option.val().get_bit(1) & (self.is0.q.val().get_bit(2) | self.is1.q.val().get_bit(2)))
