@@ -3,6 +3,7 @@
 
 pub mod command;
 pub mod device;
+pub mod differential;
 pub mod engine;
 pub mod invariants;
 pub mod model;

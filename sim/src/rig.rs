@@ -45,6 +45,12 @@ pub enum RigError {
         /// Cycles waited.
         cycles: u64,
     },
+    /// The reset bit stays.
+    #[error("the engine has not finished its reset after {cycles} cycles")]
+    Reset {
+        /// Cycles waited.
+        cycles: u64,
+    },
     /// The submission ring stays full.
     #[error("the engine has taken {taken} of {posted} commands: no room for another")]
     Full {
@@ -83,6 +89,8 @@ pub struct Settings {
     pub holdoff: u32,
     /// HASH_KEY.
     pub hash_key: u32,
+    /// The time at the beginning.
+    pub now: Nanoseconds,
 }
 
 impl Default for Settings {
@@ -99,6 +107,7 @@ impl Default for Settings {
             delayed_ack: 39063,
             holdoff: 0,
             hash_key: 0x5bd1_e995,
+            now: Nanoseconds::from_millis(1),
         }
     }
 }
@@ -117,6 +126,8 @@ pub struct Rig<E> {
     raw: Memory,
     buffers: Memory,
     posted: u32,
+    /// SUBMISSION_CONSUMED when it was last read.
+    taken: u32,
     event_taken: u32,
     raw_taken: u32,
     buffers_used: u32,
@@ -127,10 +138,10 @@ pub struct Rig<E> {
 const PATIENCE: u64 = 4_000_000;
 
 impl<E: Engine> Rig<E> {
-    /// An engine just after power on, with its rings set and switched on.
+    /// An engine after a reset, with its rings set and switched on. The time is what it was told last, or later.
     ///
     /// # Errors
-    /// No memory.
+    /// No memory, or the reset is not finished.
     pub fn new(engine: E, settings: Settings) -> Result<Rig<E>, RigError> {
         let mut host = RootComplex::new(settings.timing, settings.seed);
         let mut piece = |iova, bytes: usize| -> Result<Memory, RigError> {
@@ -142,11 +153,44 @@ impl<E: Engine> Rig<E> {
         let event = piece(EVENT_IOVA, event::SIZE << settings.event_log2)?;
         let raw = piece(RAW_IOVA, 1 << (settings.raw_log2 + settings.slot_log2))?;
         let buffers = piece(BUFFER_IOVA, BUFFER * BUFFERS as usize)?;
-        let now = Nanoseconds::from_millis(1);
-        let mut rig =
-            Rig { engine, host, now, settings, submission, event, raw, buffers, posted: 0, event_taken: 0, raw_taken: 0, buffers_used: 0, sent: Vec::new() };
+        let now = settings.now;
+        let mut rig = Rig {
+            engine,
+            host,
+            now,
+            settings,
+            submission,
+            event,
+            raw,
+            buffers,
+            posted: 0,
+            taken: 0,
+            event_taken: 0,
+            raw_taken: 0,
+            buffers_used: 0,
+            sent: Vec::new(),
+        };
+        rig.reset()?;
         rig.switch_on();
         Ok(rig)
+    }
+
+    fn reset(&mut self) -> Result<(), RigError> {
+        let start = self.engine.cycles();
+        self.write(&register::CONTROL, register::CONTROL_RESET.mask());
+        for _ in 0..PATIENCE / 4096 {
+            self.engine.advance(self.now, 4096, &mut self.host);
+            if register::CONTROL_RESET.get(self.read(&register::CONTROL)) == 0 {
+                while self.engine.transmit().is_some() {}
+                return Ok(());
+            }
+        }
+        Err(RigError::Reset { cycles: self.engine.cycles().wrapping_sub(start) })
+    }
+
+    /// The engine, to be used in another rig.
+    pub fn into_engine(self) -> E {
+        self.engine
     }
 
     fn switch_on(&mut self) {
@@ -225,13 +269,12 @@ impl<E: Engine> Rig<E> {
     /// The engine does not take commands away, and the ring is full.
     pub fn write_command(&mut self, command: Command) -> Result<(), RigError> {
         let size = 1 << self.settings.submission_log2;
-        let mut taken = self.read_context(&register::SUBMISSION_CONSUMED);
-        if self.posted.wrapping_sub(taken) >= size {
+        if self.posted.wrapping_sub(self.taken) >= size {
             self.settle()?;
-            taken = self.read_context(&register::SUBMISSION_CONSUMED);
+            self.taken = self.read_context(&register::SUBMISSION_CONSUMED);
         }
-        if self.posted.wrapping_sub(taken) >= size {
-            return Err(RigError::Full { taken, posted: self.posted });
+        if self.posted.wrapping_sub(self.taken) >= size {
+            return Err(RigError::Full { taken: self.taken, posted: self.posted });
         }
         let index = (self.posted & (size - 1)) as usize;
         self.submission.copy_in(index * command::SIZE, &command.to_bytes());

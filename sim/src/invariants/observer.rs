@@ -9,6 +9,8 @@ use toe_contract::command::{Command, Opcode};
 use toe_contract::event::{self, Event, Kind};
 use toe_wire::{parse_tcp_frame, TcpFlags};
 
+/// Bytes of the shortest frame on a wire.
+const SHORTEST: usize = 60;
 /// Frames sent by the host that may still come out, at most.
 const MOST_RAWS: usize = 1024;
 
@@ -91,7 +93,7 @@ impl Observer {
 
     /// A frame came from the engine.
     pub(super) fn frame_out(&mut self, frame: &[u8]) {
-        if let Some(i) = self.raws.iter().position(|raw| frame.starts_with(raw)) {
+        if let Some(i) = self.raws.iter().position(|raw| frame.len() == raw.len().max(SHORTEST) && frame.starts_with(raw)) {
             self.raws.remove(i);
             return;
         }

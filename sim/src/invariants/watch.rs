@@ -48,8 +48,8 @@ struct Sending {
     /// SND.UNA is at least, and at most, here.
     una: i64,
     una_most: i64,
-    /// The window's right edge is at most here.
-    edge: i64,
+    /// SND.WND is at most this: an acknowledgement can be newer than the window it goes with (RFC 9293 section 3.10.7.4), so the largest counts.
+    wnd: i64,
     cwnd: i64,
     limit: i64,
     fin: bool,
@@ -195,7 +195,7 @@ impl Sending {
             origin,
             una: 0,
             una_most: 0,
-            edge: word(install, command::INSTALL_SND_WND).into(),
+            wnd: word(install, command::INSTALL_SND_WND).into(),
             cwnd: word(install, command::INSTALL_CWND).into(),
             limit: at(command::INSTALL_LIMIT),
             fin: install.flags() & command::FIN != 0,
@@ -232,8 +232,8 @@ impl Sending {
         let ack = self.position(tcp.ack.0);
         if ack <= self.end() {
             self.una_most = self.una_most.max(ack);
-            self.edge = self.edge.max(ack + (i64::from(tcp.window) << self.wscale));
         }
+        self.wnd = self.wnd.max(i64::from(tcp.window) << self.wscale);
     }
 
     fn sent(&mut self, tcp: &TcpSegment<'_>, found: &mut Found) {
@@ -243,12 +243,12 @@ impl Sending {
         if start < self.una || end > self.end() {
             found.push((6, format!("expected to send from {} to {}, found {start}..{end}", self.una, self.end())));
         }
-        if length > 0 && end > self.edge.min(self.una_most + self.cwnd) {
-            let probe = self.ones > 0 && (length == 1 || end <= self.edge);
+        let (una, wnd, cwnd) = (self.una_most, self.wnd, self.cwnd);
+        if length > 0 && end > una + wnd.min(cwnd) {
+            let probe = self.ones > 0 && (length == 1 || end <= una + wnd);
             self.ones = self.ones.saturating_sub(1);
             if !probe {
-                let (edge, una, cwnd) = (self.edge, self.una_most, self.cwnd);
-                found.push((5, format!("expected at most min({edge}, {una} + {cwnd}) to be sent, found {start}..{end}")));
+                found.push((5, format!("expected at most {una} + min({wnd}, {cwnd}) to be sent, found {start}..{end}")));
             }
         }
     }

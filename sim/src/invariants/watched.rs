@@ -36,6 +36,16 @@ impl<E: Engine> Watched<E> {
         &self.engine
     }
 
+    /// The engine; what is done to it here is not seen.
+    pub fn inner_mut(&mut self) -> &mut E {
+        &mut self.engine
+    }
+
+    /// The engine, not watched any more.
+    pub fn into_inner(self) -> E {
+        self.engine
+    }
+
     fn get(&self, register: &Register) -> u32 {
         self.context[register.offset as usize / 4]
     }
@@ -104,7 +114,8 @@ impl<E: Engine> Watched<E> {
         };
         let short = |piece| usize::try_from(c.get(piece)).unwrap_or(usize::MAX);
         let mut frame = vec![0; short(command::RAW_LENGTH)];
-        if !host.peek(c.get(command::RAW_IOVA), &mut frame) {
+        // Too short to be taken, and it would look like any frame.
+        if frame.len() < 14 || !host.peek(c.get(command::RAW_IOVA), &mut frame) {
             return;
         }
         if inject {

@@ -1,0 +1,393 @@
+//! One episode with both engines.
+
+use super::stimulus::{self, Stimulus};
+use super::{crowd, Mode, Options, Report};
+use crate::engine::Engine;
+use crate::invariants::Watched;
+use crate::model::{Flow, Model};
+use crate::rig::{FlowSetup, Rig, RigError, Settings};
+use crate::root_complex::Timing;
+use crate::time::Nanoseconds;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::collections::VecDeque;
+use std::fmt;
+use toe_contract::command::{self, Command, Opcode};
+use toe_contract::counter::COUNTERS;
+use toe_contract::event::Event;
+use toe_contract::{register, TICK_SHIFT};
+use toe_driver::Memory;
+
+/// Bytes of memory for each ring.
+const RING: usize = 1 << 16;
+/// Flows used in an episode, at most.
+const MOST_SIDES: usize = 5;
+/// Steps between two looks at the counters, and at the whole of large rings.
+const LOOK: u32 = 64;
+/// Stimuli that a difference tells of.
+const TRACE: usize = 24;
+/// Steps for which rings may be left to fill up.
+const PATIENCE: u32 = 50;
+
+/// What two engines did not do alike.
+#[derive(Clone, Debug)]
+pub struct Difference {
+    /// Seed of the episode.
+    pub seed: u64,
+    /// Step in which it showed.
+    pub step: u32,
+    /// How it was looked for.
+    pub mode: Mode,
+    /// What it is.
+    pub what: String,
+    /// What the model did.
+    pub reference: String,
+    /// What the other engine did.
+    pub other: String,
+    /// The last stimuli.
+    pub trace: Vec<String>,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "seed {:#x}, step {}: {}", self.seed, self.step, self.what)?;
+        writeln!(f, "  model: {}\n  other: {}\nThe last stimuli:", self.reference, self.other)?;
+        self.trace.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
+        let mode = if self.mode == Mode::Crowded { " --crowded" } else { "" };
+        write!(f, "Again: differential --seed {:#x} --steps {} --segments 1{mode}", self.seed, self.step)
+    }
+}
+
+impl std::error::Error for Difference {}
+
+/// A place for a flow: a number, and memory for its rings on both sides.
+pub(super) struct Side {
+    pub(super) number: u16,
+    pub(super) setup: Option<FlowSetup>,
+    iovas: (u64, u64),
+    receive: [Memory; 2],
+    send: [Memory; 2],
+}
+
+/// What came out of an engine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Outcome {
+    frames: Vec<Vec<u8>>,
+    events: Vec<Event>,
+    raws: Vec<(Event, Vec<u8>)>,
+    interrupts: Vec<u16>,
+}
+
+/// Both engines, and the host's side of the flows.
+pub(super) struct Episode<E> {
+    pub(super) reference: Rig<Watched<Model>>,
+    other: Rig<Watched<E>>,
+    pub(super) sides: Vec<Side>,
+    pub(super) random: ChaCha8Rng,
+    options: Options,
+    seed: u64,
+    step: u32,
+    delayed_ack: u32,
+    keep_raws: u32,
+    keep_events: u32,
+    trace: VecDeque<String>,
+    frames: u64,
+}
+
+/// Hexadecimal, and a TCP segment in words.
+fn frame_text(frame: &[u8]) -> String {
+    let hex: String = frame.iter().take(90).map(|b| format!("{b:02x}")).collect();
+    format!("{:?} {hex}", Stimulus::Frame(frame.to_vec(), true))
+}
+
+fn event_text(event: &Event) -> String {
+    toe_contract::event::LAYOUT.iter().map(|f| format!("{}={} ", f.name, event.get(*f))).collect()
+}
+
+impl<E: Engine> Episode<E> {
+    pub(super) fn new(engine: E, seed: u64, after: Nanoseconds, options: &Options) -> Result<Episode<E>, Box<Difference>> {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let settings = settings(&mut random, seed, after, options);
+        let failed = |error: RigError| failure(seed, options.mode, &error);
+        let mut reference = Rig::new(Watched::new(Model::default()), Settings { timing: Timing::default(), ..settings }).map_err(failed)?;
+        let mut other = Rig::new(Watched::new(engine), settings).map_err(failed)?;
+        let mut sides = Vec::new();
+        let mut numbers: Vec<u16> = (0..u16::try_from(toe_contract::FLOWS).unwrap_or(1)).collect();
+        for place in 0..random.random_range(1..=MOST_SIDES as u64) {
+            let number = numbers.swap_remove(random.random_range(0..numbers.len()));
+            let iovas = ((1 << 32) + (place << 20), (2 << 32) + (place << 20));
+            let mut both = |iova| -> Result<[Memory; 2], RigError> { Ok([reference.ring_memory(iova, RING)?, other.ring_memory(iova, RING)?]) };
+            let (receive, send) = (both(iovas.0).map_err(failed)?, both(iovas.1).map_err(failed)?);
+            sides.push(Side { number, setup: None, iovas, receive, send });
+        }
+        let (delayed_ack, options) = (settings.delayed_ack, *options);
+        let trace = VecDeque::new();
+        Ok(Episode { reference, other, sides, random, options, seed, step: 0, delayed_ack, keep_raws: 0, keep_events: 0, trace, frames: 0 })
+    }
+
+    /// The engine, and the time it was told last.
+    pub(super) fn into_engine(self) -> (E, Nanoseconds) {
+        let now = self.other.now;
+        (self.other.into_engine().into_inner(), now)
+    }
+
+    /// All steps, and the end: every flow is removed and tells its state.
+    pub(super) fn run(&mut self, report: &mut Report) -> Result<(), Box<Difference>> {
+        while self.step < self.options.steps {
+            self.step += 1;
+            match self.options.mode {
+                Mode::Single => self.single()?,
+                Mode::Crowded => crowd::round(self)?,
+            }
+            if self.step.is_multiple_of(LOOK) {
+                self.look_closely()?;
+            }
+        }
+        (self.keep_events, self.keep_raws) = (0, 0);
+        for place in 0..self.sides.len() {
+            if self.sides[place].setup.take().is_some() {
+                let remove = Command::new(Opcode::Remove, self.sides[place].number, 0);
+                self.apply(&Stimulus::Commands(vec![remove]))?;
+                self.compare_all()?;
+            }
+        }
+        self.look_closely()?;
+        report.steps += u64::from(self.step);
+        let model = self.reference.engine.inner();
+        report.segments += model.counter(toe_contract::counter::RX_SEGMENTS);
+        report.counters.resize(COUNTERS.len(), 0);
+        report.counters.iter_mut().enumerate().for_each(|(k, total)| *total += model.counter(k));
+        report.frames += self.frames;
+        Ok(())
+    }
+
+    /// The state of a flow in the reference.
+    pub(super) fn flow(&self, place: usize) -> Flow {
+        self.reference.engine.inner().flow(self.sides[place].number).cloned().unwrap_or_default()
+    }
+
+    /// One stimulus, and a look at everything it does.
+    fn single(&mut self) -> Result<(), Box<Difference>> {
+        let place = self.random.random_range(0..self.sides.len());
+        let Some(setup) = self.sides[place].setup else { return self.install(place) };
+        let flow = self.flow(place);
+        let random = &mut self.random;
+        let stimuli = match random.random_range(0..1000) {
+            0..620 => vec![stimulus::segment(&flow, &setup, random)],
+            620..860 => stimulus::command(&flow, &setup, place, random),
+            860..885 => vec![stimulus::wrong_command(&flow, &setup, 64, random)],
+            885..905 => vec![stimulus::buffered(&flow, &setup, random)],
+            905..930 => vec![stimulus::stray(&setup, random)],
+            930..990 => vec![stimulus::surroundings(self.delayed_ack, random)],
+            _ => {
+                self.sides[place].setup = None;
+                vec![Stimulus::Commands(vec![Command::new(Opcode::Remove, setup.number, 0)])]
+            }
+        };
+        for stimulus in &stimuli {
+            self.apply(stimulus)?;
+        }
+        self.compare_all()?;
+        self.compare_ring(place)
+    }
+
+    pub(super) fn install(&mut self, place: usize) -> Result<(), Box<Difference>> {
+        let side = &self.sides[place];
+        let port = 40_000 + u16::try_from(place).unwrap_or(0);
+        let setup = stimulus::setup(&mut self.random, side.number, port, side.iovas);
+        self.install_as(place, setup)
+    }
+
+    pub(super) fn install_as(&mut self, place: usize, setup: FlowSetup) -> Result<(), Box<Difference>> {
+        self.sides[place].setup = Some(setup);
+        let data = (0..4096).map(|_| self.random.random()).collect();
+        self.apply(&Stimulus::Fill(place, setup.snd_una, data))?;
+        self.apply(&Stimulus::Commands(setup.commands().to_vec()))?;
+        self.compare_all()
+    }
+
+    /// Does something to both, without waiting for what comes of it (but for time that passes).
+    pub(super) fn apply(&mut self, stimulus: &Stimulus) -> Result<(), Box<Difference>> {
+        if self.trace.len() == TRACE {
+            self.trace.pop_front();
+        }
+        self.trace.push_back(format!("{}: {stimulus:?}", self.step));
+        match stimulus {
+            Stimulus::Pass(time) => return self.pass(*time),
+            Stimulus::KeepRaws(keep) => self.keep_raws = if *keep { PATIENCE } else { 0 },
+            Stimulus::KeepEvents(keep) => self.keep_events = if *keep { PATIENCE } else { 0 },
+            _ => {}
+        }
+        let done = apply(&mut self.reference, &self.sides, 0, stimulus).and_then(|()| apply(&mut self.other, &self.sides, 1, stimulus));
+        done.map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &RigError) -> Box<Difference> {
+        let trace = self.trace.iter().cloned().collect();
+        Box::new(Difference { step: self.step, trace, ..*failure(self.seed, self.options.mode, error) })
+    }
+
+    pub(super) fn difference(&self, what: String, reference: String, other: String) -> Box<Difference> {
+        let trace = self.trace.iter().cloned().collect();
+        Box::new(Difference { seed: self.seed, step: self.step, mode: self.options.mode, what, reference, other, trace })
+    }
+
+    /// Both come to rest, with the invariants holding.
+    pub(super) fn settle(&mut self) -> Result<(), Box<Difference>> {
+        let model = self.reference.check();
+        model.map_err(|error| self.difference("the model".into(), error.to_string(), "not asked".into()))?;
+        let other = self.other.check();
+        other.map_err(|error| self.difference("the other engine".into(), "all is well".into(), error.to_string()))
+    }
+
+    /// Time passes for both, from deadline to deadline of either.
+    fn pass(&mut self, time: Nanoseconds) -> Result<(), Box<Difference>> {
+        let end = self.reference.now + time;
+        loop {
+            self.settle()?;
+            let now = self.reference.now;
+            let deadlines = [self.reference.engine.next_deadline(), self.other.engine.next_deadline()];
+            let next = deadlines.into_iter().flatten().filter(|due| *due > now && *due < end).min().unwrap_or(end);
+            (self.reference.now, self.other.now) = (next, next);
+            if next == end {
+                return self.settle();
+            }
+        }
+    }
+
+    /// Both come to rest, and what came out is compared.
+    pub(super) fn compare_all(&mut self) -> Result<(), Box<Difference>> {
+        self.settle()?;
+        (self.keep_raws, self.keep_events) = (self.keep_raws.saturating_sub(1), self.keep_events.saturating_sub(1));
+        let keep = (self.keep_raws > 0, self.keep_events > 0);
+        let (model, other) = (outcome(&mut self.reference, keep), outcome(&mut self.other, keep));
+        self.frames += model.frames.len() as u64;
+        if model == other {
+            return Ok(());
+        }
+        Err(self.tell(&model, &other))
+    }
+
+    fn tell(&self, model: &Outcome, other: &Outcome) -> Box<Difference> {
+        let pick = |all: Vec<String>, at: usize| all.get(at).cloned().unwrap_or_else(|| format!("none after {at}"));
+        let first = |a: Vec<String>, b: Vec<String>, what: &str| {
+            let at = (0..a.len().max(b.len())).find(|&k| a.get(k) != b.get(k))?;
+            Some(self.difference(format!("{what} {at} differs"), pick(a, at), pick(b, at)))
+        };
+        let frames = |o: &Outcome| o.frames.iter().map(|f| frame_text(f)).collect::<Vec<_>>();
+        let events = |o: &Outcome| o.events.iter().map(event_text).collect::<Vec<_>>();
+        let raws = |o: &Outcome| o.raws.iter().map(|r| format!("{}{}", event_text(&r.0), frame_text(&r.1))).collect::<Vec<_>>();
+        first(frames(model), frames(other), "frame sent")
+            .or_else(|| first(events(model), events(other), "event"))
+            .or_else(|| first(raws(model), raws(other), "raw frame"))
+            .unwrap_or_else(|| self.difference("interrupts".into(), format!("{:?}", model.interrupts), format!("{:?}", other.interrupts)))
+    }
+
+    /// The receive ring of a flow, if it is small; large ones are compared now and then.
+    pub(super) fn compare_ring(&self, place: usize) -> Result<(), Box<Difference>> {
+        let side = &self.sides[place];
+        let small = side.setup.is_some_and(|s| s.receive_log2 <= 12);
+        let length = if small { 1 << 12 } else { RING };
+        if !small && !self.step.is_multiple_of(LOOK) {
+            return Ok(());
+        }
+        let (mut a, mut b) = (vec![0; length], vec![0; length]);
+        side.receive[0].copy_out(0, &mut a);
+        side.receive[1].copy_out(0, &mut b);
+        match a.iter().zip(&b).position(|(a, b)| a != b) {
+            None => Ok(()),
+            Some(at) => {
+                let end = (at + 16).min(length);
+                Err(self.difference(
+                    format!("receive ring of flow {} from byte {at}", side.number),
+                    format!("{:02x?}", &a[at..end]),
+                    format!("{:02x?}", &b[at..end]),
+                ))
+            }
+        }
+    }
+
+    /// Every counter and every ring.
+    fn look_closely(&mut self) -> Result<(), Box<Difference>> {
+        for (number, counter) in COUNTERS.iter().enumerate() {
+            let (a, b) = (self.reference.counter(number), self.other.counter(number));
+            if a != b && self.options.mode == Mode::Single {
+                return Err(self.difference(format!("counter {}", counter.name), a.to_string(), b.to_string()));
+            }
+        }
+        (0..self.sides.len()).try_for_each(|place| self.compare_ring(place))
+    }
+
+    /// What has been received and sent by a flow when it is removed, in words; told by the engines themselves.
+    pub(super) fn removed(&mut self, place: usize) -> Result<[Option<Event>; 2], Box<Difference>> {
+        self.sides[place].setup = None;
+        self.apply(&Stimulus::Commands(vec![Command::new(Opcode::Remove, self.sides[place].number, 0)]))?;
+        self.settle()?;
+        let last = |o: Outcome| o.events.last().copied();
+        Ok([last(outcome(&mut self.reference, (false, false))), last(outcome(&mut self.other, (false, false)))])
+    }
+
+    /// Takes what came out, without comparing it.
+    pub(super) fn drop_outcomes(&mut self) {
+        self.frames += outcome(&mut self.reference, (false, false)).frames.len() as u64;
+        outcome(&mut self.other, (false, false));
+    }
+}
+
+fn failure(seed: u64, mode: Mode, error: &RigError) -> Box<Difference> {
+    Box::new(Difference { seed, step: 0, mode, what: "the run cannot go on".into(), reference: String::new(), other: error.to_string(), trace: Vec::new() })
+}
+
+/// How both are set up. Ticks, which are 32 bits, begin where the seed says, at a time behind `after`.
+fn settings(random: &mut ChaCha8Rng, seed: u64, after: Nanoseconds, options: &Options) -> Settings {
+    const TICKS: u32 = 32 + TICK_SHIFT;
+    let near_wrap = random.random_ratio(1, 4);
+    let ticks = if near_wrap { u64::from(u32::MAX) - random.random_range(0..2_000_000) } else { random.random_range(0..1 << 31) };
+    Settings {
+        timing: options.timing,
+        seed,
+        event_log2: 6,
+        raw_log2: random.random_range(1..4),
+        delayed_ack: *[39063, 1000, 1, 0].choose(random).unwrap_or(&1),
+        holdoff: *[0, 0, 100].choose(random).unwrap_or(&0),
+        hash_key: random.random(),
+        now: Nanoseconds((((after.0 >> TICKS) + 1) << TICKS) + (ticks << TICK_SHIFT)),
+        ..Settings::default()
+    }
+}
+
+fn apply<E: Engine>(rig: &mut Rig<E>, sides: &[Side], which: usize, stimulus: &Stimulus) -> Result<(), RigError> {
+    match stimulus {
+        Stimulus::Frame(frame, fcs_ok) => rig.push(frame, *fcs_ok),
+        Stimulus::Fill(place, seq, bytes) => {
+            let size = 1 << sides[*place].setup.map_or(12, |s| s.send_log2);
+            let start = *seq as usize % size;
+            let (first, rest) = bytes.split_at(bytes.len().min(size - start));
+            sides[*place].send[which].copy_in(start, first);
+            sides[*place].send[which].copy_in(0, &rest[..rest.len().min(size)]);
+        }
+        Stimulus::Commands(commands) => {
+            commands.iter().try_for_each(|c| rig.write_command(*c))?;
+            rig.doorbell();
+        }
+        Stimulus::Buffered(frame, c) => {
+            let iova = rig.buffer(frame);
+            rig.post(c.with(command::RAW_IOVA, iova))?;
+        }
+        Stimulus::Register(register, value) => rig.write(register, *value),
+        Stimulus::Arm => rig.ring(&register::INTERRUPT_ARM, 1),
+        Stimulus::Pass(_) | Stimulus::KeepRaws(_) | Stimulus::KeepEvents(_) => {}
+    }
+    Ok(())
+}
+
+/// Takes what came out of an engine; raw slots and events may be kept from it.
+fn outcome<E: Engine>(rig: &mut Rig<E>, (keep_raws, keep_events): (bool, bool)) -> Outcome {
+    let events = if keep_events { Vec::new() } else { rig.events() };
+    let raws = rig.take_raws();
+    if !keep_raws {
+        rig.give_back_raws();
+    }
+    Outcome { frames: rig.frames(), events, raws, interrupts: rig.host.take_interrupts() }
+}

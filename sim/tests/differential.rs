@@ -1,0 +1,26 @@
+//! Two engines under the same stimulus. The long run is `examples/differential.rs`.
+
+use toe_contract::counter::COUNTERS;
+use toe_sim::differential::{run, Mode, Options};
+use toe_sim::model::Model;
+use toe_sim::root_complex::Timing;
+
+fn options(mode: Mode, segments: u64) -> Options {
+    Options { seed: 0x5eed, segments, steps: 400, mode, timing: Timing::default() }
+}
+
+#[test]
+fn the_model_is_like_itself_and_keeps_the_invariants() {
+    let report = run(Model::default(), &options(Mode::Single, 20_000), |_| {}).unwrap_or_else(|difference| panic!("{difference}"));
+    assert!(report.segments >= 20_000 && report.frames > 10_000, "{report:?}");
+    // The generator comes by everything that an engine can count on a sound link.
+    let impossible = ["mac_rx_error", "mac_rx_bad_preamble", "mac_tx_underrun", "mac_tx_aborted", "mac_tx_link_down", "rx_buffer_full"];
+    let never: Vec<_> = COUNTERS.iter().zip(&report.counters).filter(|(c, n)| **n == 0 && !impossible.contains(&c.name)).map(|c| c.0.name).collect();
+    assert!(never.is_empty(), "never counted: {never:?}");
+}
+
+#[test]
+fn the_model_is_like_itself_in_a_crowd() {
+    let report = run(Model::default(), &Options { steps: 20, ..options(Mode::Crowded, 5_000) }, |_| {}).unwrap_or_else(|difference| panic!("{difference}"));
+    assert!(report.segments >= 5_000 && report.frames > 2_000, "{report:?}");
+}
