@@ -9,6 +9,9 @@ use toe_contract::command::{self, Command, Opcode, Piece};
 use toe_contract::event::{self, Event, Kind};
 use toe_contract::{counter, register};
 
+/// No segment has so many bytes of payload.
+const SND_MSS_END: u64 = 1 << 14;
+
 /// The command was refused.
 struct Refused;
 
@@ -153,9 +156,11 @@ impl Model {
     fn command(&mut self, c: &Command, host: &mut RootComplex) -> Result<(), Refused> {
         let n = c.flow();
         let opcode = c.opcode().ok_or(Refused)?;
+        if matches!(opcode, Opcode::Raw | Opcode::Inject) {
+            return self.fetch_frame(c, opcode, host);
+        }
         let active = self.flows.get(usize::from(n)).ok_or(Refused)?.active;
         match opcode {
-            Opcode::Raw | Opcode::Inject => return self.fetch_frame(c, opcode, host),
             Opcode::Address | Opcode::Rings | Opcode::Receive | Opcode::Install => {
                 if active {
                     return Err(Refused);
@@ -173,6 +178,7 @@ impl Model {
         let flow = &mut self.flows[usize::from(n)];
         match opcode {
             Opcode::Address => flow.load_address(c),
+            Opcode::Rings if c.get(command::RINGS_SND_MSS) >= SND_MSS_END => return Err(Refused),
             Opcode::Rings => flow.load_rings(c),
             Opcode::Receive => flow.load_receive(c),
             _ => {

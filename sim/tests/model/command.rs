@@ -63,6 +63,14 @@ fn installation_of_an_active_flow_or_tuple_is_refused() {
 }
 
 #[test]
+fn rings_are_refused_with_segments_of_16384_bytes() {
+    let mut b = Bench::new();
+    let rings = |snd_mss| FlowSetup { number: 1, snd_mss, ..b.setup }.commands()[1];
+    let (longest, longer) = (rings(16383), rings(16384));
+    assert!(!refused(&mut b, longest) && refused(&mut b, longer));
+}
+
+#[test]
 fn send_is_refused_backwards_and_beyond_the_ring() {
     let mut b = Bench::with(|f| f.send_log2 = 12);
     b.send_to(ISS + 100, 0);
@@ -124,6 +132,9 @@ fn raw_and_inject_are_refused_by_length_and_by_checksum_fields() {
     assert!(refused(&mut b, fields(60, 20)) && refused(&mut b, fields(20, 59)));
     assert!(!refused(&mut b, fields(59, 58)));
     assert_eq!(b.read_context(&register::RAW_FETCHED), 3);
+    let mut of_none = fields(59, 58);
+    of_none.0[0] |= 0xffff_0000;
+    assert!(!refused(&mut b, of_none), "their flow number is not looked at");
 }
 
 #[test]
