@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::pair::pattern;
+use support::pair::{assert_same, pattern};
 use toe_driver::{Nic, NicConfig};
 use toe_host_lib::tcp::State;
 use toe_host_lib::time::Nanoseconds;
@@ -105,8 +105,8 @@ fn exchange(bench: &Bench, we_listen: bool, len: usize) -> Duration {
         scope.spawn(|| (&kernel).read_to_end(&mut heard_by_kernel).expect("the kernel hears"));
         (&ours).read_to_end(&mut heard_by_us).expect("we hear");
     });
-    assert!(heard_by_kernel == to_kernel, "bytes to the kernel");
-    assert!(heard_by_us == to_us, "bytes to us");
+    assert_same(&heard_by_kernel, &to_kernel, "to the kernel");
+    assert_same(&heard_by_us, &to_us, "to us");
     begin.elapsed()
 }
 

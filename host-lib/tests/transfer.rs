@@ -4,14 +4,22 @@ mod support;
 
 use std::net::Shutdown;
 
-use support::pair::{connect_with, drain, feed, pattern, Pair};
+use support::pair::{assert_same, connect_with, drain, feed, pattern, Pair};
 use support::world::{config, Setup};
+use toe_host_lib::tcp::isn::Secret;
+use toe_host_lib::tcp::ports::PortChooser;
+use toe_host_lib::tcp::FourTuple;
 use toe_host_lib::time::Nanoseconds;
+use toe_host_lib::Config;
 use toe_sim::wire::{DirectionImpairment, Impairment};
 
 /// Sends bytes both ways at once, and says how long that took.
 fn transfer(setup: &Setup, up: usize, down: usize, limit: Nanoseconds) -> Nanoseconds {
-    let Pair { mut world, client, server, .. } = connect_with(config(1), config(2), setup);
+    transfer_between(config(1), config(2), setup, up, down, limit)
+}
+
+fn transfer_between(a: Config, b: Config, setup: &Setup, up: usize, down: usize, limit: Nanoseconds) -> Nanoseconds {
+    let Pair { mut world, client, server, .. } = connect_with(a, b, setup);
     let (to_server, to_client) = (pattern(up, 3), pattern(down, 5));
     let (mut left_up, mut left_down) = (&to_server[..], &to_client[..]);
     let (mut at_server, mut at_client) = (Vec::new(), Vec::new());
@@ -29,8 +37,8 @@ fn transfer(setup: &Setup, up: usize, down: usize, limit: Nanoseconds) -> Nanose
         let ends = (drain(&server, &mut at_server), drain(&client, &mut at_client));
         ends == (true, true)
     });
-    assert!(at_server == to_server, "bytes to the server");
-    assert!(at_client == to_client, "bytes to the client");
+    assert_same(&at_server, &to_server, "to the server");
+    assert_same(&at_client, &to_client, "to the client");
     world.now() - begin
 }
 
@@ -65,4 +73,42 @@ fn a_clean_cable_is_filled() {
     let setup = Setup { impairment: Impairment { seed: 1, tx: way, rx: way }, ..Setup::default() };
     let took = transfer(&setup, 8 << 20, 0, Nanoseconds::from_secs(10));
     eprintln!("8 MiB one way in {took}");
+}
+
+/// Secrets with which both sequence spaces wrap after less than 2 MiB.
+fn wrapping_secrets() -> ([u8; 16], [u8; 16]) {
+    let (ours, theirs) = (config(1).address, config(2).address);
+    let now = Nanoseconds::from_secs(1);
+    let wraps_soon = |secret: &Secret, tuple| secret.isn(tuple, now).0 > u32::MAX - (2 << 20) + 2000;
+    let key = |k: u32| {
+        let mut key = [0; 16];
+        key[..4].copy_from_slice(&k.to_le_bytes());
+        key
+    };
+    // The port as the stack will choose it.
+    let tuple = |secret: &Secret| {
+        let remote = FourTuple::new(ours, 0, theirs, 80);
+        let mut ports = PortChooser::new(secret.port_counter(FourTuple::new(ours, 0, ours, 0)));
+        let port = ports.choose(secret, remote, |_| true).expect("a port");
+        FourTuple::new(ours, port, theirs, 80)
+    };
+    let client = (0..1_000_000).map(key).find(|key| {
+        let secret = Secret::new(*key);
+        wraps_soon(&secret, tuple(&secret))
+    });
+    let client = client.expect("one in two thousand");
+    let reversed = tuple(&Secret::new(client)).reversed();
+    let server = (0..1_000_000).map(key).find(|key| wraps_soon(&Secret::new(*key), reversed));
+    (client, server.expect("one in two thousand"))
+}
+
+/// Retransmission and reassembly across the wrap of the sequence space, in both directions.
+#[test]
+fn s12_s14_the_sequence_space_wraps() {
+    let (client, server) = wrapping_secrets();
+    for seed in 1..=3 {
+        let (mut a, mut b) = (config(1), config(2));
+        (a.secret, b.secret) = (Some(client), Some(server));
+        transfer_between(a, b, &lossy(seed, 0.02), 3 << 20, 3 << 20, Nanoseconds::from_secs(60));
+    }
 }

@@ -110,6 +110,8 @@ pub struct ControlBlock {
     pub retries: Retries,
     /// When SYN or SYN+ACK was sent first, for its round-trip time.
     pub opened_at: Nanoseconds,
+    /// The retransmission timer last probed the peer's window; it did not send anything again that was lost.
+    pub probing: bool,
     /// When the retransmission timer last had something sent again.
     pub resent_at: Nanoseconds,
     /// When data was last acknowledged or handed to the engine.
@@ -160,6 +162,7 @@ impl ControlBlock {
             deadlines: Deadlines::default(),
             retries: Retries::default(),
             opened_at: Nanoseconds::default(),
+            probing: false,
             resent_at: Nanoseconds::default(),
             active_at: Nanoseconds::default(),
             challenged_at: None,

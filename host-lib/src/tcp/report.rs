@@ -74,7 +74,8 @@ impl ControlBlock {
     /// Sets the retransmission timer by what is still unacknowledged (RFC 6298 sections 5.2 and 5.3).
     fn on_progress(&mut self, advanced: bool, window_before: u32, now: Nanoseconds) {
         let opened = window_before == 0 && self.snd_wnd > 0;
-        if opened {
+        // What was acknowledged had not been sent before: nothing is ambiguous, as it is after a loss (Karn)
+        if opened || advanced && self.probing {
             self.rtt.restart();
         }
         if advanced || opened {

@@ -31,7 +31,8 @@ impl ControlBlock {
         }
         self.resent_at = now;
         let rest = self.send_end().offset_from(self.snd_una);
-        if self.snd_wnd < u32::from(self.snd_mss).min(rest) {
+        self.probing = self.snd_wnd < u32::from(self.snd_mss).min(rest);
+        if self.probing {
             // Closed: the probe of one byte (MUST-35, MUST-36). Nearly closed: the override time-out of the sender's silly window
             // avoidance (section 3.8.6.2.1). A resend of one segment is both, and the window bounds it more than cwnd could.
             actions.push(Action::Engine(EngineCommand::ResendOne(self.snd_una)));

@@ -3,4 +3,5 @@
 
 pub mod blocks;
 pub mod pair;
+pub mod peer;
 pub mod world;

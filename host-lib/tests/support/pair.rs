@@ -100,3 +100,13 @@ pub fn pattern(len: usize, seed: u32) -> Vec<u8> {
         })
         .collect()
 }
+
+/// Compares what came with what was sent; says where they differ.
+pub fn assert_same(heard: &[u8], sent: &[u8], what: &str) {
+    if let Some(at) = heard.iter().zip(sent).position(|(a, b)| a != b) {
+        let end = heard.iter().zip(sent).rposition(|(a, b)| a != b).unwrap_or(at);
+        let wrong = heard.iter().zip(sent).filter(|(a, b)| a != b).count();
+        panic!("{what}: {wrong} bytes from {at} to {end} differ, of {}", sent.len());
+    }
+    assert_eq!(heard.len(), sent.len(), "{what}: bytes");
+}
