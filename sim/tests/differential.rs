@@ -1,9 +1,14 @@
 //! Two engines under the same stimulus. The long run is `examples/differential.rs`.
 
+#[path = "support/liar.rs"]
+mod liar;
+
+use liar::Liar;
 use toe_contract::counter::COUNTERS;
 use toe_sim::differential::{run, Mode, Options};
 use toe_sim::model::Model;
 use toe_sim::root_complex::Timing;
+use toe_wire::TcpFlags;
 
 fn options(mode: Mode, segments: u64) -> Options {
     Options { seed: 0x5eed, segments, steps: 400, mode, timing: Timing::default() }
@@ -23,4 +28,20 @@ fn the_model_is_like_itself_and_keeps_the_invariants() {
 fn the_model_is_like_itself_in_a_crowd() {
     let report = run(Model::default(), &Options { steps: 20, ..options(Mode::Crowded, 5_000) }, |_| {}).unwrap_or_else(|difference| panic!("{difference}"));
     assert!(report.segments >= 5_000 && report.frames > 2_000, "{report:?}");
+}
+
+/// Now and then forgets PSH, which no invariant speaks of.
+fn forgetful() -> Liar {
+    Liar::new(|tcp| tcp.flags = if tcp.seq.0.is_multiple_of(8) { tcp.flags.without(TcpFlags::PSH) } else { tcp.flags })
+}
+
+#[test]
+fn a_difference_is_found_and_shown_again_by_its_seed_and_step() {
+    let found = run(forgetful(), &options(Mode::Single, 100_000), |_| {}).expect_err("it differs");
+    assert!(found.what.starts_with("frame sent"), "{found}");
+    assert!(found.to_string().contains(&format!("--seed {:#x} --steps {} --segments 1", found.seed, found.step)), "{found}");
+    let again = Options { seed: found.seed, steps: found.step, ..options(Mode::Single, 1) };
+    let shown = run(forgetful(), &again, |_| {}).expect_err("it differs again");
+    assert_eq!((shown.what, shown.step), (found.what, found.step));
+    run(forgetful(), &Options { steps: found.step - 1, ..again }, |_| {}).unwrap_or_else(|early| panic!("not before that step: {early}"));
 }

@@ -1,65 +1,22 @@
 //! Every invariant can fail: an engine that breaks it is found out by its number.
 
+#[path = "support/liar.rs"]
+mod liar;
+
+use liar::Liar;
 use toe_contract::command::{self, Command, Opcode};
 use toe_contract::event::{self, Event};
-use toe_sim::engine::Engine;
 use toe_sim::invariants::Watched;
-use toe_sim::model::Model;
 use toe_sim::rig::{FlowSetup, Piece, Rig, RigError, Settings, EVENT_IOVA};
 use toe_sim::root_complex::RootComplex;
-use toe_sim::time::Nanoseconds;
-use toe_wire::{build_tcp_frame, parse_tcp_frame, SeqNumber, TcpFlags, TcpSegment};
+use toe_wire::{SeqNumber, TcpFlags, TcpSegment};
 
 const IRS: u32 = 1000;
 const ISS: u32 = 5000;
 
-/// The model, but for what it does to frames it sends and to memory after it has worked.
-struct Liar {
-    model: Model,
-    change: fn(&mut TcpSegment<'_>),
-    spoil: fn(&mut RootComplex),
-}
-
-impl Engine for Liar {
-    fn register_read(&mut self, offset: u32, host: &mut RootComplex) -> u32 {
-        self.model.register_read(offset, host)
-    }
-    fn register_write(&mut self, offset: u32, value: u32, host: &mut RootComplex) {
-        self.model.register_write(offset, value, host);
-    }
-    fn receive(&mut self, frame: &[u8], fcs_ok: bool) {
-        self.model.receive(frame, fcs_ok);
-    }
-    fn backlog(&self) -> usize {
-        self.model.backlog()
-    }
-    fn transmit(&mut self) -> Option<Vec<u8>> {
-        let frame = self.model.transmit()?;
-        let mut tcp = parse_tcp_frame(&frame).expect("a segment");
-        (self.change)(&mut tcp.tcp);
-        Some(build_tcp_frame(&tcp.eth, &tcp.ip, &tcp.tcp).expect("short"))
-    }
-    fn advance(&mut self, now: Nanoseconds, cycles: u64, host: &mut RootComplex) {
-        let busy = self.model.busy();
-        self.model.advance(now, cycles, host);
-        if busy {
-            (self.spoil)(host);
-        }
-    }
-    fn busy(&self) -> bool {
-        self.model.busy()
-    }
-    fn next_deadline(&self) -> Option<Nanoseconds> {
-        self.model.next_deadline()
-    }
-    fn cycles(&self) -> u64 {
-        self.model.cycles()
-    }
-}
-
 /// A rig with a flow that has received 100 bytes and sent 100, in which nothing is wrong yet.
 fn rig(change: fn(&mut TcpSegment<'_>), spoil: fn(&mut RootComplex)) -> (Rig<Watched<Liar>>, FlowSetup) {
-    let liar = Liar { model: Model::default(), change, spoil: |_| {} };
+    let liar = Liar::new(change);
     let mut rig = Rig::new(Watched::new(liar), Settings::default()).expect("memory");
     let setup = FlowSetup::new(0, IRS, ISS);
     rig.ring_memory(setup.receive_base, 1 << 16).expect("memory");
