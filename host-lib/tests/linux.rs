@@ -48,6 +48,17 @@ fn bench(impairment: &Impairment) -> Option<Bench> {
     Some(Bench { namespace, stack })
 }
 
+/// What happened, if something went wrong.
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let entries = self.handle().log().entries();
+            entries.iter().rev().take(200).rev().for_each(|entry| eprintln!("{entry}"));
+            eprintln!("{:?}", self.handle().statistics());
+        }
+    }
+}
+
 impl Bench {
     fn handle(&self) -> Handle {
         self.stack.handle()

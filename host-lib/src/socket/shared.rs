@@ -64,10 +64,10 @@ pub(crate) struct Values {
     pub(crate) nodelay: bool,
     /// How the connection failed; told once.
     pub(crate) failure: Option<Failure>,
-    /// It has failed, told or not.
-    pub(crate) failed: bool,
     /// An error that does not end the connection.
     pub(crate) soft_error: bool,
+    /// The stack has forgotten the connection: nothing will change any more.
+    pub(crate) over: bool,
 }
 
 impl Socket {
@@ -89,8 +89,8 @@ impl Socket {
             aborted: false,
             nodelay: false,
             failure: None,
-            failed: false,
             soft_error: false,
+            over: false,
         };
         Arc::new(Socket {
             values: Mutex::new(values),

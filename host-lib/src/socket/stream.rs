@@ -66,7 +66,7 @@ impl TcpStream {
     pub fn start_connect(handle: &Handle, remote: SocketAddrV4) -> TcpStream {
         let stream = TcpStream::of(handle.clone(), Socket::new());
         if !handle.send(Request::Connect { socket: stream.open.socket.clone(), remote }) {
-            stream.open.socket.update(|values| (values.failure, values.failed) = (Some(crate::tcp::Failure::Aborted), true));
+            stream.open.socket.update(|values| (values.failure, values.over) = (Some(crate::tcp::Failure::Aborted), true));
         }
         stream
     }
@@ -83,7 +83,7 @@ impl TcpStream {
         }
     }
 
-    /// The connection's state.
+    /// The connection's state; once it is in TIME_WAIT or CLOSED, the socket has no part in it any more.
     pub fn state(&self) -> State {
         self.open.socket.lock().state
     }
@@ -128,7 +128,7 @@ impl TcpStream {
         let (read, write) = (matches!(how, Shutdown::Read | Shutdown::Both), matches!(how, Shutdown::Write | Shutdown::Both));
         let mut connected = true;
         self.open.socket.update(|values| {
-            connected = values.connected && values.state != State::Closed;
+            connected = values.connected && !values.over;
             values.read_shut |= read && connected;
             values.write_shut |= write && connected;
         });
@@ -252,13 +252,8 @@ fn readable(values: &mut Values, most: usize) -> Option<io::Result<Option<Piece>
     if let Some(failure) = values.failure.take() {
         return Some(Err(failure.into()));
     }
-    if values.end_of_stream || values.read_shut || values.failed || values.connected && values.state == State::Closed {
-        return Some(Ok(None));
-    }
-    if !values.connected && values.state == State::Closed && values.tuple.is_some() {
-        return Some(Err(not_connected()));
-    }
-    None
+    // In between, a connection that has been reset is CLOSED already, but what came before the reset may not all be there.
+    (values.end_of_stream || values.read_shut || values.over).then_some(Ok(None))
 }
 
 /// What `write` may do now.
@@ -266,9 +261,11 @@ fn writable(values: &mut Values, most: usize) -> Option<io::Result<Piece>> {
     if let Some(failure) = values.failure.take() {
         return Some(Err(failure.into()));
     }
-    let open = values.state.may_send() && !values.write_shut && !values.failed;
-    if values.connected && !open {
+    if values.over || values.connected && (values.write_shut || !values.state.may_send() && values.state != State::Closed) {
         return Some(Err(io::ErrorKind::BrokenPipe.into()));
+    }
+    if values.state == State::Closed {
+        return None;
     }
     let len = most.min(values.writable() as usize);
     let rings = values.rings.clone().filter(|_| len > 0 || most == 0)?;
@@ -326,7 +323,7 @@ impl Drop for Open {
             self.socket.update(|values| values.write_shut = true);
             self.handle.tell(&self.socket);
             let deadline = Instant::now() + patience;
-            let done = |values: &mut Values| (!values.connected || values.failed || values.state == State::Closed || values.una == values.queued).then_some(());
+            let done = |values: &mut Values| (!values.connected || values.over || values.una == values.queued).then_some(());
             if self.socket.wait(Some(deadline), done).is_none() {
                 self.socket.update(|values| values.aborted = true);
             }

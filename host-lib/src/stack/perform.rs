@@ -46,6 +46,8 @@ impl Stack {
         rearm: bool,
         arrival: Option<&Arrival<'_>>,
     ) -> Result<(), NicError> {
+        // First what was received, then what became of the connection: an application reads all bytes before it meets an error (S03).
+        self.publish(id)?;
         let mut state = before;
         let mut after = After::Keep;
         for action in actions {
@@ -64,7 +66,6 @@ impl Stack {
             }
         }
         self.submit_batch(id, rearm)?;
-        self.publish(id)?;
         match after {
             After::Keep => self.queue_timer(id),
             After::Forget => self.forget(id),
@@ -98,10 +99,7 @@ impl Stack {
             Action::Suspect => self.confirm_neighbour(id),
             Action::Fail(failure) => {
                 self.note(id, || Happening::Failed(failure));
-                self.with_socket(id, |values| {
-                    values.failure = Some(failure);
-                    values.failed = true;
-                });
+                self.with_socket(id, |values| values.failure = Some(failure));
                 Ok(())
             }
             Action::SoftError => {
@@ -308,6 +306,9 @@ impl Stack {
     /// A connection is over, or lives on in TIME_WAIT: everything it held goes back.
     pub(super) fn forget(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.remove(id) else { return };
+        if let Some(socket) = &connection.socket {
+            socket.update(|values| values.over = true);
+        }
         if let Some(flow) = connection.flow {
             self.free_flow(flow);
         }

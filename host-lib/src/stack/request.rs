@@ -107,11 +107,11 @@ impl Handle {
 
 /// What becomes of a socket whose stack has ended.
 pub(super) fn fail_for_good(values: &mut crate::socket::shared::Values) {
-    if !values.failed && values.state != State::Closed || !values.connected {
+    if !values.over {
         values.failure = Some(Failure::Aborted);
-        values.failed = true;
     }
     values.state = State::Closed;
+    values.over = true;
 }
 
 impl Stack {
@@ -147,7 +147,7 @@ impl Stack {
     /// An active open. A flow number and rings are taken right away: to find out after the handshake that there are none helps nobody.
     fn connect(&mut self, socket: Arc<Socket>, remote: SocketAddrV4) -> Result<(), NicError> {
         let refuse = |failure| {
-            socket.update(|values| (values.failure, values.failed) = (Some(failure), true));
+            socket.update(|values| (values.failure, values.over) = (Some(failure), true));
             Ok(())
         };
         let reachable = self.config.is_unicast(*remote.ip()) && *remote.ip() != self.config.address && remote.port() != 0;
