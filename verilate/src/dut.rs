@@ -103,7 +103,7 @@ pub struct Dut {
 unsafe impl Send for Dut {}
 
 impl Dut {
-    /// Compiles Verilog, or finds it compiled, and makes a model of it.
+    /// Compiles Verilog, or finds it compiled, and makes a model of it. Its inputs are 0.
     ///
     /// # Errors
     /// What Verilator or the compiler said.
@@ -160,7 +160,14 @@ impl Dut {
         });
         let ports: Vec<PortInfo> = entries.iter().map(info).collect();
         let names = ports.iter().enumerate().map(|(k, p)| (p.name.clone(), k)).collect();
-        Dut { model, api, places: places.collect(), ports, names, cycles: 0, library: None }
+        let mut dut = Dut { model, api, places: places.collect(), ports, names, cycles: 0, library: None };
+        // Random initial values are for what is inside: some Verilators give them to the inputs too.
+        for port in 0..count {
+            if !dut.places[port].output {
+                dut.set_wide(Port(port), &[]);
+            }
+        }
+        dut
     }
 
     /// The design's ports.
