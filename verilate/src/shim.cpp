@@ -63,7 +63,15 @@ bool waving(const Model* m) {
 #endif
 }
 
-void* create(uint32_t seed) { return new Model(seed); }
+void* create(uint32_t seed) {
+    Model* m = new Model(seed);
+#if @CLOCK@
+    // The first evaluation only takes note of the clock.
+    m->top.clock = 0;
+#endif
+    m->top.eval();
+    return m;
+}
 
 void wave_close(void* handle) {
 #if @TRACE@
