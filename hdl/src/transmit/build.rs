@@ -4,6 +4,7 @@
 
 use super::header::{Checksums, Layout};
 use super::supply::Offer;
+use crate::ram::StreamSkid;
 use crate::stream::{StreamRx, StreamTx};
 use crate::types::{ChannelRx, Segment};
 use rust_hdl::prelude::*;
@@ -26,13 +27,15 @@ pub enum BuildStep {
 /// Makes frames for the MAC.
 ///
 /// ```text
-///  acks, sealed --> Layout --> slots (9 beats, shifted) --+--> out (register) --> mac
+///  acks, sealed --> Layout --> slots (9 beats, shifted) --+--> skid --> mac
 ///              \-> Checksums --------- into beats 3, 6 ---+
-///  payload ------------------------ behind the header ----+
+///  payload ----------------- behind what is left (rest) --+
 /// ```
 ///
-/// A header of 54, 58, 66 or 70 bytes leaves 6 or 2 bytes in its last beat: payload is shifted by so much, and slot 0 holds what is left of each beat. At the
+/// A header of 54, 58, 66 or 70 bytes leaves 6 or 2 bytes in its last beat: payload is shifted by so much, and `rest` holds what is left of each beat. At the
 /// start of a frame a pure ACK goes first, then a raw frame or a sealed segment in the order in which they were fetched.
+///
+/// The header of what would be next is laid out in every cycle in which no header is being sent: what is loaded does not depend on whether it is taken.
 ///
 /// First beat at `mac` 2 cycles after `acks.valid` when idle; 8 bytes a cycle, without a gap in a frame or between two.
 #[derive(LogicBlock, Default)]
@@ -59,30 +62,32 @@ pub struct Build {
     pub idle: Signal<Out, Bit>,
     layout: Layout,
     checksums: Checksums,
+    skid: StreamSkid,
     step: DFF<BuildStep>,
+    // Of the header that is sent or would be next.
     slots: [DFF<Bits<64>>; 9],
     at: DFF<Bits<3>>,
     top: DFF<Bits<3>>,
     some: DFF<Bit>,
     tagged: DFF<Bit>,
+    leaves_two: DFF<Bit>,
+    // Of the frame that is sent.
     two: DFF<Bit>,
+    rest: DFF<Bits<48>>,
     tail: DFF<Bits<8>>,
-    data: DFF<Bits<64>>,
-    keep: DFF<Bits<8>>,
-    last: DFF<Bit>,
-    valid: DFF<Bit>,
     raw_sent: DFF<Bit>,
     segment: Signal<Local, Segment>,
     room: Signal<Local, Bit>,
+    header: Signal<Local, Bit>,
+    top_now: Signal<Local, Bit>,
     free: Signal<Local, Bit>,
     finish: Signal<Local, Bit>,
     fits: Signal<Local, Bit>,
     take_segment: Signal<Local, Bit>,
     take_raw: Signal<Local, Bit>,
-    load: Signal<Local, Bit>,
-    two_left: Signal<Local, Bit>,
     ip: Signal<Local, Bits<64>>,
     tcp: Signal<Local, Bits<64>>,
+    following: Signal<Local, Bits<64>>,
     joined: Signal<Local, Bits<64>>,
     joined_keep: Signal<Local, Bits<8>>,
 }
@@ -90,111 +95,19 @@ pub struct Build {
 impl Logic for Build {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, step, at, top, some, tagged, two, tail, data, keep, last, valid, raw_sent);
+        dff_setup!(self, clock, step, at, top, some, tagged, leaves_two, two, rest, tail, raw_sent);
         for k in 0..9 {
             self.slots[k].clock.next = self.clock.val();
             self.slots[k].d.next = self.slots[k].q.val();
         }
-        clock!(self, clock, checksums);
-        self.room.next = self.mac.ready.val() | !self.valid.q.val();
-        if self.mac.ready.val() {
-            self.valid.d.next = false;
-        }
-        self.finish.next = false;
-        self.raw_sent.d.next = false;
+        clock!(self, clock, checksums, skid);
+        self.skid.reset.next = self.reset.val();
+        self.room.next = self.skid.s.ready.val();
+        self.header.next = self.step.q.val() == BuildStep::Header;
+        self.top_now.next = self.at.q.val() == self.top.q.val();
 
-        // The checksums come after the rest of the header: into beat 3 as it leaves, into beat 6 as it becomes the next.
-        self.ip.next = (bit_cast::<64, 16>(self.checksums.ip.val() << 8)) | bit_cast::<64, 16>(self.checksums.ip.val() >> 8);
-        self.tcp.next = (bit_cast::<64, 16>(self.checksums.tcp.val() << 8) << 16) | (bit_cast::<64, 16>(self.checksums.tcp.val() >> 8) << 16);
-        if self.tagged.q.val() {
-            self.ip.next = self.ip.val() << 32;
-            self.tcp.next = self.tcp.val() << 32;
-        }
-        // Payload behind the 2 or 6 bytes that are left in slot 0.
-        self.joined.next = (self.payload.data.val() << 48) | bit_cast::<64, 48>(self.slots[0].q.val().get_bits::<48>(0));
-        self.joined_keep.next = (self.payload.keep.val() << 6) | bits::<8>(0x3f);
-        self.fits.next = !self.payload.keep.val().get_bit(2);
-        if self.two.q.val() {
-            self.joined.next = (self.payload.data.val() << 16) | bit_cast::<64, 16>(self.slots[0].q.val().get_bits::<16>(0));
-            self.joined_keep.next = (self.payload.keep.val() << 2) | bits::<8>(0x03);
-            self.fits.next = !self.payload.keep.val().get_bit(6);
-        }
-        self.payload.ready.next = false;
-
-        match self.step.q.val() {
-            BuildStep::Idle => {}
-            BuildStep::Header => {
-                if self.room.val() {
-                    self.valid.d.next = true;
-                    self.data.d.next = self.slots[0].q.val();
-                    if self.at.q.val() == bits::<3>(3) {
-                        self.data.d.next = self.slots[0].q.val() | self.ip.val();
-                    }
-                    self.keep.d.next = bits::<8>(0xff);
-                    self.last.d.next = false;
-                    for k in 0..8 {
-                        self.slots[k].d.next = self.slots[k + 1].q.val();
-                    }
-                    if self.at.q.val() == bits::<3>(5) {
-                        self.slots[0].d.next = self.slots[1].q.val() | self.tcp.val();
-                    }
-                    self.at.d.next = self.at.q.val() + 1;
-                    if self.at.q.val() == self.top.q.val() {
-                        self.step.d.next = BuildStep::Tail;
-                        if self.some.q.val() {
-                            self.step.d.next = BuildStep::Body;
-                        }
-                    }
-                }
-            }
-            BuildStep::Body => {
-                self.payload.ready.next = self.room.val();
-                if self.room.val() & self.payload.valid.val() {
-                    self.valid.d.next = true;
-                    self.data.d.next = self.joined.val();
-                    self.keep.d.next = self.joined_keep.val();
-                    self.last.d.next = self.payload.last.val() & self.fits.val();
-                    self.slots[0].d.next = self.payload.data.val() >> 16;
-                    self.tail.d.next = self.payload.keep.val() >> 2;
-                    if self.two.q.val() {
-                        self.slots[0].d.next = self.payload.data.val() >> 48;
-                        self.tail.d.next = self.payload.keep.val() >> 6;
-                    }
-                    if self.payload.last.val() {
-                        self.step.d.next = BuildStep::Tail;
-                        self.finish.next = self.fits.val();
-                    }
-                }
-            }
-            BuildStep::Tail => {
-                if self.room.val() {
-                    self.valid.d.next = true;
-                    self.data.d.next = self.slots[0].q.val();
-                    self.keep.d.next = self.tail.q.val();
-                    self.last.d.next = true;
-                    self.finish.next = true;
-                }
-            }
-            BuildStep::Raw => {
-                self.payload.ready.next = self.room.val();
-                if self.room.val() & self.payload.valid.val() {
-                    self.valid.d.next = true;
-                    self.data.d.next = self.payload.data.val();
-                    self.keep.d.next = self.payload.keep.val();
-                    self.last.d.next = self.payload.last.val();
-                    self.finish.next = self.payload.last.val();
-                    self.raw_sent.d.next = self.payload.last.val();
-                }
-            }
-        }
-
-        self.free.next = self.finish.val() | (self.step.q.val() == BuildStep::Idle);
-        self.take_raw.next = self.free.val() & !self.acks.valid.val() & self.offer.valid.val() & self.offer.data.val().raw;
-        self.take_segment.next = self.free.val() & !self.acks.valid.val() & self.offer.valid.val() & !self.offer.data.val().raw & self.sealed.valid.val();
-        self.load.next = self.take_segment.val() | (self.free.val() & self.acks.valid.val());
-        self.acks.ready.next = self.free.val();
-        self.sealed.ready.next = self.take_segment.val();
-        self.offer.ready.next = self.take_segment.val() | self.take_raw.val();
+        // A header for what would be next, or the next beat of the one that is sent. The checksums come later than the rest: into beat 3 as it leaves, into
+        // beat 6 as it becomes the next.
         self.segment.next = self.sealed.data.val();
         self.checksums.payload.next = self.offer.data.val().sum;
         if self.acks.valid.val() {
@@ -204,16 +117,26 @@ impl Logic for Build {
         self.layout.segment.next = self.segment.val();
         self.layout.local_mac.next = self.local_mac.val();
         self.checksums.segment.next = self.segment.val();
-        self.checksums.load.next = self.load.val();
-        self.two_left.next = self.segment.val().vlan_present ^ self.segment.val().ts_present;
-        if self.free.val() {
-            self.step.d.next = BuildStep::Idle;
+        self.checksums.load.next = !self.header.val();
+        self.ip.next = bit_cast::<64, 16>((self.checksums.ip.val() << 8) | (self.checksums.ip.val() >> 8));
+        self.tcp.next = bit_cast::<64, 16>((self.checksums.tcp.val() << 8) | (self.checksums.tcp.val() >> 8)) << 16;
+        if self.tagged.q.val() {
+            self.ip.next = self.ip.val() << 32;
+            self.tcp.next = self.tcp.val() << 32;
         }
-        if self.take_raw.val() {
-            self.step.d.next = BuildStep::Raw;
+        self.following.next = self.slots[1].q.val();
+        if self.at.q.val() == bits::<3>(5) {
+            self.following.next = self.slots[1].q.val() | self.tcp.val();
         }
-        if self.load.val() {
-            self.step.d.next = BuildStep::Header;
+        if self.header.val() {
+            if self.room.val() {
+                self.slots[0].d.next = self.following.val();
+                for k in 1..8 {
+                    self.slots[k].d.next = self.slots[k + 1].q.val();
+                }
+                self.at.d.next = self.at.q.val() + 1;
+            }
+        } else {
             for k in 0..9 {
                 self.slots[k].d.next = self.layout.beats[k].val();
             }
@@ -227,23 +150,105 @@ impl Logic for Build {
             }
             self.some.d.next = !self.acks.valid.val() & self.offer.data.val().some;
             self.tagged.d.next = self.segment.val().vlan_present;
-            self.two.d.next = self.two_left.val();
-            self.tail.d.next = bits::<8>(0x3f);
-            if self.two_left.val() {
-                self.tail.d.next = bits::<8>(0x03);
+            self.leaves_two.d.next = self.segment.val().vlan_present ^ self.segment.val().ts_present;
+        }
+
+        // Payload behind the 2 or 6 bytes that are left.
+        self.joined.next = (self.payload.data.val() << 48) | bit_cast::<64, 48>(self.rest.q.val());
+        self.joined_keep.next = (self.payload.keep.val() << 6) | bits::<8>(0x3f);
+        self.fits.next = !self.payload.keep.val().get_bit(2);
+        if self.two.q.val() {
+            self.joined.next = (self.payload.data.val() << 16) | bit_cast::<64, 16>(self.rest.q.val().get_bits::<16>(0));
+            self.joined_keep.next = (self.payload.keep.val() << 2) | bits::<8>(0x03);
+            self.fits.next = !self.payload.keep.val().get_bit(6);
+        }
+
+        self.finish.next = false;
+        self.raw_sent.d.next = false;
+        self.payload.ready.next = false;
+        self.skid.s.valid.next = false;
+        self.skid.s.data.next = self.slots[0].q.val();
+        self.skid.s.keep.next = bits::<8>(0xff);
+        self.skid.s.last.next = false;
+        self.skid.s.error.next = false;
+        match self.step.q.val() {
+            BuildStep::Idle => {}
+            BuildStep::Header => {
+                self.skid.s.valid.next = true;
+                if self.at.q.val() == bits::<3>(3) {
+                    self.skid.s.data.next = self.slots[0].q.val() | self.ip.val();
+                }
+                self.rest.d.next = self.following.val().get_bits::<48>(0);
+                self.two.d.next = self.leaves_two.q.val();
+                self.tail.d.next = bits::<8>(0x3f);
+                if self.leaves_two.q.val() {
+                    self.tail.d.next = bits::<8>(0x03);
+                }
+                if self.room.val() & self.top_now.val() {
+                    self.step.d.next = BuildStep::Tail;
+                    if self.some.q.val() {
+                        self.step.d.next = BuildStep::Body;
+                    }
+                }
+            }
+            BuildStep::Body => {
+                self.payload.ready.next = self.room.val();
+                self.skid.s.valid.next = self.payload.valid.val();
+                self.skid.s.data.next = self.joined.val();
+                self.skid.s.keep.next = self.joined_keep.val();
+                self.skid.s.last.next = self.payload.last.val() & self.fits.val();
+                if self.room.val() & self.payload.valid.val() {
+                    self.rest.d.next = self.payload.data.val().get_bits::<48>(16);
+                    self.tail.d.next = self.payload.keep.val() >> 2;
+                    if self.two.q.val() {
+                        self.rest.d.next = bit_cast::<48, 16>(self.payload.data.val().get_bits::<16>(48));
+                        self.tail.d.next = self.payload.keep.val() >> 6;
+                    }
+                    if self.payload.last.val() {
+                        self.step.d.next = BuildStep::Tail;
+                        self.finish.next = self.fits.val();
+                    }
+                }
+            }
+            BuildStep::Tail => {
+                self.skid.s.valid.next = true;
+                self.skid.s.data.next = bit_cast::<64, 48>(self.rest.q.val());
+                self.skid.s.keep.next = self.tail.q.val();
+                self.skid.s.last.next = true;
+                self.finish.next = self.room.val();
+            }
+            BuildStep::Raw => {
+                self.payload.ready.next = self.room.val();
+                self.skid.s.valid.next = self.payload.valid.val();
+                self.skid.s.data.next = self.payload.data.val();
+                self.skid.s.keep.next = self.payload.keep.val();
+                self.skid.s.last.next = self.payload.last.val();
+                self.finish.next = self.room.val() & self.payload.valid.val() & self.payload.last.val();
+                self.raw_sent.d.next = self.finish.val();
             }
         }
 
-        self.mac.data.next = self.data.q.val();
-        self.mac.keep.next = self.keep.q.val();
-        self.mac.last.next = self.last.q.val();
-        self.mac.error.next = false;
-        self.mac.valid.next = self.valid.q.val();
+        self.free.next = self.finish.val() | (self.step.q.val() == BuildStep::Idle);
+        self.take_raw.next = self.free.val() & !self.acks.valid.val() & self.offer.valid.val() & self.offer.data.val().raw;
+        self.take_segment.next = self.free.val() & !self.acks.valid.val() & self.offer.valid.val() & !self.offer.data.val().raw & self.sealed.valid.val();
+        self.acks.ready.next = self.free.val();
+        self.sealed.ready.next = self.take_segment.val();
+        self.offer.ready.next = self.take_segment.val() | self.take_raw.val();
+        if self.free.val() {
+            self.step.d.next = BuildStep::Idle;
+            if self.take_raw.val() {
+                self.step.d.next = BuildStep::Raw;
+            }
+            if self.take_segment.val() | self.acks.valid.val() {
+                self.step.d.next = BuildStep::Header;
+            }
+        }
+
+        StreamTx::<64, 8>::link(&mut self.mac, &mut self.skid.m);
         self.tx_raw.next = self.raw_sent.q.val();
-        self.idle.next = (self.step.q.val() == BuildStep::Idle) & !self.valid.q.val();
+        self.idle.next = (self.step.q.val() == BuildStep::Idle) & !self.skid.m.valid.val();
         if self.reset.val() {
             self.step.d.next = BuildStep::Idle;
-            self.valid.d.next = false;
             self.raw_sent.d.next = false;
         }
     }

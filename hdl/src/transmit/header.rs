@@ -83,13 +83,13 @@ impl Logic for Layout {
     }
 }
 
-/// The checksums of a segment's header (RFC 791, RFC 9293 section 3.1): `ip` is there 4, `tcp` 6 cycles after `load`, and they stay until 2 cycles after the
-/// next `load`, which must be at least 6 cycles later.
+/// The checksums of a segment's header (RFC 791, RFC 9293 section 3.1): `ip` is there 4, `tcp` 6 cycles after the last cycle with `load`, and they stay until
+/// the fourth and sixth after the next.
 #[derive(LogicBlock, Default)]
 pub struct Checksums {
     /// Clock.
     pub clock: Signal<In, Clock>,
-    /// `segment` and `payload` count.
+    /// Take `segment` and `payload`.
     pub load: Signal<In, Bit>,
     /// The header.
     pub segment: Signal<In, Segment>,
