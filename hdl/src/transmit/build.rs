@@ -35,6 +35,8 @@ pub enum BuildStep {
 /// A header of 54, 58, 66 or 70 bytes leaves 6 or 2 bytes in its last beat: payload is shifted by so much, and `rest` holds what is left of each beat. At the
 /// start of a frame a pure ACK goes first, then a raw frame or a sealed segment in the order in which they were fetched.
 ///
+/// A tag goes in when the header leaves, and moves what comes behind it by half a beat.
+///
 /// The header of what would be next is laid out in every cycle in which no header is being sent: what is loaded does not depend on whether it is taken.
 ///
 /// First beat at `mac` 2 cycles after `acks.valid` when idle; 8 bytes a cycle, without a gap in a frame or between two.
@@ -70,8 +72,11 @@ pub struct Build {
     top: DFF<Bits<3>>,
     some: DFF<Bit>,
     tagged: DFF<Bit>,
+    tag: DFF<Bits<16>>,
     leaves_two: DFF<Bit>,
-    // Of the frame that is sent.
+    // Of the frame that is sent: the tag is out, and moves this; then what is left.
+    behind_tag: DFF<Bit>,
+    half: DFF<Bits<32>>,
     two: DFF<Bit>,
     rest: DFF<Bits<48>>,
     tail: DFF<Bits<8>>,
@@ -85,8 +90,12 @@ pub struct Build {
     fits: Signal<Local, Bit>,
     take_segment: Signal<Local, Bit>,
     take_raw: Signal<Local, Bit>,
-    ip: Signal<Local, Bits<64>>,
-    tcp: Signal<Local, Bits<64>>,
+    ip: Signal<Local, Bits<16>>,
+    tcp: Signal<Local, Bits<16>>,
+    swapped_tag: Signal<Local, Bits<16>>,
+    tag_now: Signal<Local, Bit>,
+    head: Signal<Local, Bits<64>>,
+    present: Signal<Local, Bits<64>>,
     following: Signal<Local, Bits<64>>,
     joined: Signal<Local, Bits<64>>,
     joined_keep: Signal<Local, Bits<8>>,
@@ -95,7 +104,7 @@ pub struct Build {
 impl Logic for Build {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, step, at, top, some, tagged, leaves_two, two, rest, tail, raw_sent);
+        dff_setup!(self, clock, step, at, top, some, tagged, tag, leaves_two, behind_tag, half, two, rest, tail, raw_sent);
         for k in 0..9 {
             self.slots[k].clock.next = self.clock.val();
             self.slots[k].d.next = self.slots[k].q.val();
@@ -118,15 +127,25 @@ impl Logic for Build {
         self.layout.local_mac.next = self.local_mac.val();
         self.checksums.segment.next = self.segment.val();
         self.checksums.load.next = !self.header.val();
-        self.ip.next = bit_cast::<64, 16>((self.checksums.ip.val() << 8) | (self.checksums.ip.val() >> 8));
-        self.tcp.next = bit_cast::<64, 16>((self.checksums.tcp.val() << 8) | (self.checksums.tcp.val() >> 8)) << 16;
-        if self.tagged.q.val() {
-            self.ip.next = self.ip.val() << 32;
-            self.tcp.next = self.tcp.val() << 32;
+        self.ip.next = (self.checksums.ip.val() << 8) | (self.checksums.ip.val() >> 8);
+        self.tcp.next = (self.checksums.tcp.val() << 8) | (self.checksums.tcp.val() >> 8);
+        self.present.next = self.slots[0].q.val();
+        if self.at.q.val() == bits::<3>(3) {
+            self.present.next = self.slots[0].q.val() | bit_cast::<64, 16>(self.ip.val());
         }
         self.following.next = self.slots[1].q.val();
         if self.at.q.val() == bits::<3>(5) {
-            self.following.next = self.slots[1].q.val() | self.tcp.val();
+            self.following.next = self.slots[1].q.val() | (bit_cast::<64, 16>(self.tcp.val()) << 16);
+        }
+        self.swapped_tag.next = (self.tag.q.val() << 8) | (self.tag.q.val() >> 8);
+        self.tag_now.next = self.tagged.q.val() & (self.at.q.val() == bits::<3>(1));
+        self.head.next = self.present.val();
+        if self.tag_now.val() {
+            self.head.next =
+                bit_cast::<64, 32>(self.present.val().get_bits::<32>(0)) | (bits::<64>(0x0081) << 32) | (bit_cast::<64, 16>(self.swapped_tag.val()) << 48);
+        }
+        if self.behind_tag.q.val() {
+            self.head.next = (self.present.val() << 32) | bit_cast::<64, 32>(self.half.q.val());
         }
         if self.header.val() {
             if self.room.val() {
@@ -135,12 +154,18 @@ impl Logic for Build {
                     self.slots[k].d.next = self.slots[k + 1].q.val();
                 }
                 self.at.d.next = self.at.q.val() + 1;
+                self.half.d.next = self.present.val().get_bits::<32>(32);
+                if self.tag_now.val() {
+                    self.behind_tag.d.next = true;
+                }
             }
         } else {
             for k in 0..9 {
                 self.slots[k].d.next = self.layout.beats[k].val();
             }
             self.at.d.next = 0.into();
+            self.behind_tag.d.next = false;
+            self.tag.d.next = self.segment.val().vlan;
             self.top.d.next = bits::<3>(5);
             if self.segment.val().vlan_present {
                 self.top.d.next = bits::<3>(6);
@@ -167,7 +192,7 @@ impl Logic for Build {
         self.raw_sent.d.next = false;
         self.payload.ready.next = false;
         self.skid.s.valid.next = false;
-        self.skid.s.data.next = self.slots[0].q.val();
+        self.skid.s.data.next = self.head.val();
         self.skid.s.keep.next = bits::<8>(0xff);
         self.skid.s.last.next = false;
         self.skid.s.error.next = false;
@@ -175,10 +200,10 @@ impl Logic for Build {
             BuildStep::Idle => {}
             BuildStep::Header => {
                 self.skid.s.valid.next = true;
-                if self.at.q.val() == bits::<3>(3) {
-                    self.skid.s.data.next = self.slots[0].q.val() | self.ip.val();
-                }
                 self.rest.d.next = self.following.val().get_bits::<48>(0);
+                if self.tagged.q.val() {
+                    self.rest.d.next = (self.following.val().get_bits::<48>(0) << 32) | bit_cast::<48, 32>(self.present.val().get_bits::<32>(32));
+                }
                 self.two.d.next = self.leaves_two.q.val();
                 self.tail.d.next = bits::<8>(0x3f);
                 if self.leaves_two.q.val() {

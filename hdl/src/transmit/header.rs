@@ -5,10 +5,7 @@
 use crate::types::{Segment, LENGTH_BITS};
 use rust_hdl::prelude::*;
 
-/// Beats of the longest header: Ethernet with a tag, IPv4, TCP with timestamps are 70 bytes.
-pub const HEADER_BEATS: usize = 9;
-
-/// Lays a header out in beats, checksums zero: Ethernet or 802.1Q, IPv4 (RFC 791: no options, DSCP 0, identification 0, DF, TTL 64), TCP (RFC 9293 section
+/// Lays a header out in beats, without tag and checksums: Ethernet, IPv4 (RFC 791: no options, DSCP 0, identification 0, DF, TTL 64), TCP (RFC 9293 section
 /// 3.1), and if wanted `NOP NOP TS` (RFC 7323 appendix A). What lies behind a shorter header does not count. No state.
 #[derive(LogicBlock, Default)]
 pub struct Layout {
@@ -20,11 +17,8 @@ pub struct Layout {
     pub beats: [Signal<Out, Bits<64>>; 9],
     total: Signal<Local, Bits<16>>,
     offset: Signal<Local, Bits<16>>,
-    // Without a tag: from beat 2 first as 16-bit numbers, then as bytes.
     number: [Signal<Local, Bits<64>>; 9],
-    plain: [Signal<Local, Bits<64>>; 9],
     lower: Signal<Local, Bits<64>>,
-    tag: Signal<Local, Bits<64>>,
 }
 
 impl Logic for Layout {
@@ -60,25 +54,12 @@ impl Logic for Layout {
             | (bit_cast::<64, 16>(self.segment.val().ts_val.get_bits::<16>(0)) << 32)
             | (bit_cast::<64, 16>(self.segment.val().ts_ecr.get_bits::<16>(16)) << 48);
         self.number[8].next = bit_cast::<64, 16>(self.segment.val().ts_ecr.get_bits::<16>(0));
-        self.plain[0].next = self.number[0].val();
-        self.plain[1].next = self.number[1].val();
+        self.beats[0].next = self.number[0].val();
+        self.beats[1].next = self.number[1].val();
+        // The rest as 16-bit numbers, now as bytes.
         self.lower.next = (bits::<64>(0x00ff_00ff) << 32) | bits::<64>(0x00ff_00ff);
         for k in 2..9 {
-            self.plain[k].next = ((self.number[k].val() & self.lower.val()) << 8) | ((self.number[k].val() >> 8) & self.lower.val());
-        }
-
-        // A tag moves what is behind it by half a beat.
-        self.tag.next = (bit_cast::<64, 8>(self.segment.val().vlan.get_bits::<8>(8)) << 48)
-            | (bit_cast::<64, 8>(self.segment.val().vlan.get_bits::<8>(0)) << 56)
-            | (bits::<64>(0x0081) << 32);
-        for k in 0..9 {
-            self.beats[k].next = self.plain[k].val();
-        }
-        if self.segment.val().vlan_present {
-            self.beats[1].next = bit_cast::<64, 32>(self.plain[1].val().get_bits::<32>(0)) | self.tag.val();
-            for k in 2..9 {
-                self.beats[k].next = (self.plain[k].val() << 32) | (self.plain[k - 1].val() >> 32);
-            }
+            self.beats[k].next = ((self.number[k].val() & self.lower.val()) << 8) | ((self.number[k].val() >> 8) & self.lower.val());
         }
     }
 }

@@ -113,6 +113,7 @@ pins! {
     seals_valid => "seals.valid",
     raw_fetched => "raw_fetched",
     tx_raw => "tx_raw",
+    idle => "idle",
     bytes_data => "bytes.data",
     bytes_keep => "bytes.keep",
     bytes_last => "bytes.last",
@@ -151,6 +152,9 @@ pub(crate) struct World {
     pub(crate) raw_fetched: u64,
     pub(crate) tx_raw: u64,
     raw_sent: u64,
+    // Jobs and ACKs taken, and those of which everything has come out.
+    taken: usize,
+    finished: usize,
     pub(crate) most_reads: usize,
     pub(crate) most_bytes: usize,
 }
@@ -186,6 +190,8 @@ impl World {
             raw_fetched: 0,
             tx_raw: 0,
             raw_sent: 0,
+            taken: 0,
+            finished: 0,
             most_reads: 0,
             most_bytes: 0,
         };
@@ -209,6 +215,7 @@ impl World {
         self.raw_read.clear();
         (self.offered, self.giving) = ([false; 3], false);
         (self.reads_planned, self.reads_done, self.most_reads, self.most_bytes) = (0, 0, 0, 0);
+        (self.taken, self.finished) = (0, 0);
         (self.raw_planned, self.raw_fetched, self.tx_raw, self.raw_sent) = (0, 0, 0, 0);
         self.local_mac = self.rng.random();
         let mac = self.local_mac.iter().rev().fold(0, |v, b| v << 8 | u64::from(*b));
@@ -330,7 +337,7 @@ impl World {
             self.step();
         }
         assert_eq!(self.tx_raw, self.raw_sent, "tx_raw");
-        assert_eq!(self.dut.get("idle"), 1, "nothing is left inside");
+        assert_eq!(self.dut.get(self.pins.idle), 1, "nothing is left inside");
         took
     }
 
@@ -345,6 +352,7 @@ impl World {
         self.dut.set(self.pins.inject_ready, inject_ready.into());
         self.dut.set(self.pins.seals_ready, seals_ready.into());
         self.dut.eval();
+        assert!(self.dut.get(self.pins.idle) == 0 || self.taken == self.finished, "idle, but {} of {} done", self.finished, self.taken);
         self.sample_core(seals_ready);
         self.sample_memory(giving, reads_ready);
         self.sample_streams(mac_ready, inject_ready);
@@ -381,6 +389,7 @@ impl World {
         for k in 0..3 {
             if self.offered[k] && self.dut.get(self.pins.core[k][2]) == 1 {
                 self.offered[k] = false;
+                self.taken += usize::from(k != 1);
                 match k {
                     0 => drop(self.jobs.pop_front()),
                     1 => drop(self.sealed.pop_front()),
@@ -392,7 +401,9 @@ impl World {
             let (expected, reads) = self.seals.pop_front().expect("a seal is expected");
             assert_eq!(self.dut.get_wide("seals.data"), expected, "seal request");
             assert!(self.reads_done >= reads, "sealed before the payload had come");
-            if expected[0] & 1 == 0 {
+            if expected[0] & 1 == 1 {
+                self.finished += 1;
+            } else {
                 let header = self.headers.pop_front().expect("a segment");
                 let late = if self.pace.core == 0 { 0 } else { self.rng.random_range(0..40) };
                 self.sealed.push_back((header.packed(&mut *self.rng), self.dut.cycles() + late));
@@ -442,6 +453,7 @@ impl World {
 
     fn sample_streams(&mut self, mac_ready: bool, inject_ready: bool) {
         if let Some(frame) = self.mac.take(&self.dut, "mac", mac_ready, false) {
+            self.finished += 1;
             if self.ack_frames.front() == Some(&frame) {
                 self.ack_frames.pop_front();
             } else {
@@ -450,6 +462,7 @@ impl World {
             }
         }
         if let Some(frame) = self.inject.take(&self.dut, "inject", inject_ready, true) {
+            self.finished += 1;
             let expected = self.injected.pop_front().expect("an injected frame");
             assert!(frame == expected, "injected frame {}", self.inject.frames);
         }
