@@ -99,6 +99,37 @@ fn rst_counts_only_at_exactly_rcv_nxt() {
     assert_eq!(world.nodes[0].stack.statistics().flows_used, 0);
 }
 
+/// A peer in LAST_ACK answers the second of two ACKs of its FIN with RST. Though the host has not heard of that FIN, the connection is
+/// not cut off: all bytes are read, then the end of the stream, and TIME_WAIT ignores the RST (RFC 1337).
+#[test]
+fn s03_rst_behind_a_fin_that_was_not_reported() {
+    let setup = Setup { host_latency: Nanoseconds::from_millis(5), ..Setup::default() };
+    let (mut world, wire) = World::single(config(1), &setup);
+    let mut peer = Peer::new(wire);
+    let listener = listen(&mut world, 0, 80);
+    peer.connect(&mut world, TcpOptions::new().with_mss(1460));
+    peer.send_next(&mut world, ACK, &[]);
+    peer.run(&mut world, Nanoseconds::from_millis(20));
+    let stream = accept(&listener).expect("the third ACK has come");
+    stream.shutdown(Shutdown::Write).expect("connected");
+    peer.run(&mut world, Nanoseconds::from_millis(20));
+    peer.rcv_nxt += 1;
+    peer.send_next(&mut world, ACK, b"");
+    peer.run(&mut world, Nanoseconds::from_millis(20));
+    assert_eq!(stream.state(), State::FinWait2);
+    // One report is under way; what follows cannot be told of until the host has taken it.
+    peer.send_next(&mut world, ACK, b"first, ");
+    world.run_for(Nanoseconds::from_micros(100));
+    peer.send_next(&mut world, FIN | ACK, b"and last");
+    let end = peer.snd_nxt;
+    peer.send(&mut world, end, SeqNumber(0), RST, b"");
+    peer.run(&mut world, Nanoseconds::from_millis(20));
+    let mut heard = Vec::new();
+    assert!(drain(&stream, &mut heard), "the end of the stream");
+    assert_eq!(heard, b"first, and last");
+    assert_eq!(world.nodes[0].stack.statistics().in_state(State::TimeWait), 1);
+}
+
 /// RFC 5961 section 4.2: SYN in a synchronised state gets a challenge ACK, wherever it is; the connection goes on.
 #[test]
 fn syn_gets_a_challenge_ack() {

@@ -102,7 +102,9 @@ impl Stack {
                 let snapshot = snapshot.filter(|snapshot| self.is_of(tuple, snapshot.flow)).map(|s| Snapshot {
                     rcv_nxt: SeqNumber(s.rcv_nxt),
                     rcv_adv: SeqNumber(s.rcv_adv),
+                    fin_received: s.fin_received,
                     snd_una: SeqNumber(s.snd_una),
+                    snd_nxt: SeqNumber(s.snd_nxt),
                     snd_max: SeqNumber(s.snd_max),
                 });
                 let segment = Segment::new(&tcp, snapshot);

@@ -85,15 +85,20 @@ impl Segment {
     }
 }
 
-/// What the engine's flow was when a flagged segment arrived.
+/// What the engine's flow was when a flagged segment arrived. It may be ahead of the last report: while the host has not re-armed the
+/// flow, the engine cannot tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// RCV.NXT.
+    /// RCV.NXT; counts the peer's FIN once that was received in order.
     pub rcv_nxt: SeqNumber,
     /// Furthest right edge announced.
     pub rcv_adv: SeqNumber,
+    /// RCV.NXT has passed the peer's FIN.
+    pub fin_received: bool,
     /// SND.UNA.
     pub snd_una: SeqNumber,
+    /// SND.NXT.
+    pub snd_nxt: SeqNumber,
     /// Highest SND.NXT ever.
     pub snd_max: SeqNumber,
 }

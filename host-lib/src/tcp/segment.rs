@@ -6,7 +6,7 @@ use toe_wire::{SeqNumber, TcpFlags, TcpOptions};
 
 use super::congestion::NewReno;
 use super::time_wait::{Answer, Entry};
-use super::{Action, Actions, ControlBlock, EngineCommand, Failure, Leaving, Outgoing, Path, Segment, Snapshot, State};
+use super::{Action, Actions, ControlBlock, EngineCommand, Failure, Leaving, Outgoing, Path, Report, Segment, Snapshot, State};
 use crate::time::Nanoseconds;
 
 /// The answer to a segment of no connection (RFC 9293 section 3.10.7.1); `None` for a RST.
@@ -184,17 +184,43 @@ impl ControlBlock {
     /// A segment of a connection that the engine has. With a snapshot, it has SYN, RST or URG; without one, it came up before the
     /// flow was installed.
     fn on_segment_of_flow(&mut self, segment: &Segment, now: Nanoseconds, actions: &mut Actions) {
-        let flags = segment.flags;
-        if flags.rst() {
-            let snapshot = segment.snapshot.unwrap_or_else(|| self.as_snapshot());
+        let snapshot = segment.snapshot.unwrap_or_else(|| self.as_snapshot());
+        self.catch_up(&snapshot, now, actions);
+        if self.path != Path::Engine {
+            actions.push(Action::Hold);
+        } else if segment.flags.rst() {
             self.on_reset(segment, snapshot, now, actions);
-        } else if flags.syn() {
+        } else if segment.flags.syn() {
             // RFC 5961 section 4.2, whatever the sequence number. It also answers a SYN+ACK that came again because our ACK was lost.
             self.challenge(now, actions);
         } else {
             // RFC 9293 section 3.8.5, RFC 6093: urgent data is data in line
             actions.push(Action::Inject);
         }
+    }
+
+    /// What the engine knew when the segment came counts before the segment does. A peer in LAST_ACK answers the second of two ACKs of
+    /// its FIN with RST: if that FIN has not been reported yet, the RST would seem to cut the connection off in FIN_WAIT_2.
+    fn catch_up(&mut self, snapshot: &Snapshot, now: Nanoseconds, actions: &mut Actions) {
+        if *snapshot == self.as_snapshot() || snapshot.rcv_nxt.lt(self.rcv_nxt) {
+            return;
+        }
+        let Snapshot { rcv_nxt, rcv_adv, fin_received, snd_una, snd_nxt, snd_max } = *snapshot;
+        let report = Report {
+            rcv_nxt,
+            rcv_adv,
+            fin_received,
+            snd_una,
+            snd_nxt,
+            snd_max,
+            snd_wnd: self.snd_wnd,
+            snd_wl1: self.snd_wl1,
+            snd_wl2: self.snd_wl2,
+            ts_recent: self.ts_recent,
+            rtt_count: self.rtt_count,
+            ..Report::default()
+        };
+        self.on_report(&report, now, actions);
     }
 
     /// RFC 5961 section 3.2: only a RST at exactly RCV.NXT counts.
@@ -211,7 +237,14 @@ impl ControlBlock {
     }
 
     fn as_snapshot(&self) -> Snapshot {
-        Snapshot { rcv_nxt: self.rcv_nxt, rcv_adv: self.rcv_adv, snd_una: self.snd_una, snd_max: self.snd_max }
+        Snapshot {
+            rcv_nxt: self.rcv_nxt,
+            rcv_adv: self.rcv_adv,
+            fin_received: self.fin_received,
+            snd_una: self.snd_una,
+            snd_nxt: self.snd_nxt,
+            snd_max: self.snd_max,
+        }
     }
 
     /// A challenge ACK with the engine's numbers.

@@ -112,7 +112,9 @@ fn segment(block: &ControlBlock, seq: SeqNumber, ack: SeqNumber, flags: TcpFlags
     let snapshot = (block.path == Path::Engine && flagged).then_some(Snapshot {
         rcv_nxt: block.rcv_nxt,
         rcv_adv: block.rcv_adv,
+        fin_received: block.fin_received,
         snd_una: block.snd_una,
+        snd_nxt: block.snd_nxt,
         snd_max: block.snd_max,
     });
     Segment { seq, ack, flags, window: 500, len: 0, options, snapshot }
@@ -179,8 +181,15 @@ fn segments(block: &ControlBlock) -> Vec<(&'static str, Event)> {
         ("data outside the window", with_data(of(next - 90_000, good, ack))),
         ("FIN", Event::Segment(of(next, good, fin | ack))),
         ("FIN again", Event::Segment(fin_again)),
+        ("RST behind a FIN not yet reported", Event::Segment(behind_fin(block, of(next + 1, SeqNumber(0), rst)))),
         ("URG", with_data(of(next, good, ack | TcpFlags::URG))),
     ]
+}
+
+/// The engine had the peer's FIN when this came, and has not told.
+fn behind_fin(block: &ControlBlock, mut segment: Segment) -> Segment {
+    segment.snapshot = segment.snapshot.map(|s| if block.fin_received { s } else { Snapshot { rcv_nxt: s.rcv_nxt + 1, fin_received: true, ..s } });
+    segment
 }
 
 fn reports(block: &ControlBlock) -> Vec<(&'static str, Event)> {
