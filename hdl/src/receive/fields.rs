@@ -13,8 +13,8 @@ use rust_hdl::prelude::*;
 ///                                          sums
 /// ```
 ///
-/// The beats are first brought to where they would lie without a tag, numbers of bytes highest first. Outputs hold until two cycles after
-/// `done`, or longer if no frame follows at once.
+/// The beats are first brought to where they would lie without a tag, numbers of bytes highest first. Outputs but `verdict` hold until
+/// one cycle after `done`, or longer if no frame follows at once.
 #[derive(LogicBlock, Default)]
 pub struct Fields {
     /// Clock.
@@ -58,6 +58,7 @@ pub struct Fields {
     error: DFF<Bit>,
     length: DFF<Bits<LENGTH_BITS>>,
     with_tag: DFF<Bit>,
+    offset_tag: DFF<Bit>,
     ipv4: DFF<Bit>,
     version4: DFF<Bit>,
     header_words: DFF<Bits<4>>,
@@ -122,6 +123,7 @@ impl Logic for Fields {
             error,
             length,
             with_tag,
+            offset_tag,
             ipv4,
             version4,
             header_words,
@@ -235,15 +237,18 @@ impl Logic for Fields {
                 self.control.d.next = self.word.q.val().get_bits::<8>(0);
             }
             if self.word_slot.q.val() == 6 {
+                self.offset_tag.d.next = self.word_tag.q.val();
                 self.window.d.next = self.word.q.val().get_bits::<16>(48);
             }
         }
 
         // What follows from fields alone, a cycle later: they are all there one beat before the frame ends, or it is too short anyway.
         self.ethernet.next = 14.into();
-        self.payload_offset.d.next = (bit_cast::<7, 4>(self.data_words.q.val()) << 2) + 34;
         if self.with_tag.q.val() {
             self.ethernet.next = 18.into();
+        }
+        self.payload_offset.d.next = (bit_cast::<7, 4>(self.data_words.q.val()) << 2) + 34;
+        if self.offset_tag.q.val() {
             self.payload_offset.d.next = (bit_cast::<7, 4>(self.data_words.q.val()) << 2) + 38;
         }
         self.end.d.next = bit_cast::<17, 16>(self.total.q.val()) + bit_cast::<17, LENGTH_BITS>(self.ethernet.val());
@@ -290,8 +295,11 @@ impl Logic for Fields {
                 & self.header_good.val()
                 & !self.checked_segment_bad.q.val()
                 & !self.segment_good.val();
-            self.judged_fast.d.next = self.checked_segment.q.val();
-            self.judged_length.d.next = self.checked_length.q.val();
+            // A frame with an error can be one beat long, and must not touch what the one before it has left here.
+            if !self.checked_error.q.val() {
+                self.judged_fast.d.next = self.checked_segment.q.val();
+                self.judged_length.d.next = self.checked_length.q.val();
+            }
         }
         self.done.next = self.judged.q.val();
         self.verdict.next = self.judgement.q.val();

@@ -1,5 +1,6 @@
 //! Finds the timestamps option (RFC 7323 section 3.2) among a segment's TCP options.
 
+use crate::ram::Ram;
 use rust_hdl::prelude::*;
 
 /// Walks the options word by word beside the stream, and holds what it found until `clear`.
@@ -46,16 +47,16 @@ pub struct Options {
     pub ts_ecr: Signal<Out, Bits<32>>,
     // The store.
     tail: DFF<Bits<16>>,
-    across: [DFF<Bits<32>>; 6],
-    inside: [DFF<Bits<32>>; 6],
-    full: DFF<Bits<12>>,
+    across: Ram<Bits<32>, 3>,
+    inside: Ram<Bits<32>, 3>,
+    stored: DFF<Bits<4>>,
     words: DFF<Bits<4>>,
     // The walk.
     running: DFF<Bit>,
     plain: DFF<Bit>,
-    at: DFF<Bits<12>>,
+    at: DFF<Bits<4>>,
     left: DFF<Bits<4>>,
-    word0: DFF<Bits<32>>,
+    half0: DFF<Bit>,
     valid0: DFF<Bit>,
     rest0: DFF<Bits<4>>,
     word1: DFF<Bits<32>>,
@@ -81,8 +82,8 @@ pub struct Options {
     word_across: Signal<Local, Bits<32>>,
     word_inside: Signal<Local, Bits<32>>,
     first_word: Signal<Local, Bits<32>>,
-    place: Signal<Local, Bits<6>>,
-    now_full: Signal<Local, Bits<12>>,
+    keep: Signal<Local, Bit>,
+    place: Signal<Local, Bits<3>>,
     word: Signal<Local, Bits<32>>,
     could0: Signal<Local, Bits<4>>,
     could1: Signal<Local, Bits<4>>,
@@ -104,64 +105,48 @@ impl Logic for Options {
     #[hdl_gen]
     fn update(&mut self) {
         dff_setup!(
-            self, clock, tail, full, words, running, plain, at, left, word0, valid0, rest0, word1, valid1, rest1, is0, is1, is2, is3, is4, is8, is10, skip,
+            self, clock, tail, stored, words, running, plain, at, left, half0, valid0, rest0, word1, valid1, rest1, is0, is1, is2, is3, is4, is8, is10, skip,
             pend, pend_ts, found, offset, second, word2, word3, present_q, ts
         );
-        for k in 0..6 {
-            self.across[k].clock.next = self.clock.val();
-            self.inside[k].clock.next = self.clock.val();
-            self.across[k].d.next = self.across[k].q.val();
-            self.inside[k].d.next = self.inside[k].q.val();
-        }
-
+        clock!(self, clock, across, inside);
         // The store.
         self.word_across.next = bit_cast::<32, 16>(self.tail.q.val()) | (bit_cast::<32, 16>(self.data.val().get_bits::<16>(0)) << 16);
         self.word_inside.next = self.data.val().get_bits::<32>(16);
         if self.valid.val() {
             self.tail.d.next = self.data.val().get_bits::<16>(48);
         }
-        self.place.next = bits::<6>(0);
-        self.place.next = self.place.val().replace_bit(0, self.valid.val() & (self.index.val() == 7));
-        self.place.next = self.place.val().replace_bit(1, self.valid.val() & (self.index.val() == 8));
-        self.place.next = self.place.val().replace_bit(2, self.valid.val() & (self.index.val() == 9));
-        self.place.next = self.place.val().replace_bit(3, self.valid.val() & (self.index.val() == 10));
-        self.place.next = self.place.val().replace_bit(4, self.valid.val() & (self.index.val() == 11));
-        self.place.next = self.place.val().replace_bit(5, self.valid.val() & (self.index.val() == 12));
-        self.now_full.next = self.full.q.val();
-        if self.place.val().get_bit(0) {
-            self.now_full.next = bits::<12>(0);
+        self.keep.next = self.valid.val() & (self.index.val() > 6) & (self.index.val() < 13);
+        self.place.next = bit_cast::<3, 4>(self.index.val()) + 1;
+        self.across.write_enable.next = self.keep.val();
+        self.across.write_address.next = self.place.val();
+        self.across.write_data.next = self.word_across.val();
+        self.inside.write_enable.next = self.keep.val();
+        self.inside.write_address.next = self.place.val();
+        self.inside.write_data.next = self.word_inside.val();
+        if self.keep.val() {
+            self.stored.d.next = (self.index.val() - 6) << 1;
         }
-        for k in 0..6 {
-            if self.place.val().get_bit(k) {
-                self.across[k].d.next = self.word_across.val();
-                self.inside[k].d.next = self.word_inside.val();
-                self.now_full.next = self.now_full.val().replace_bit(k * 2, true);
-                self.now_full.next = self.now_full.val().replace_bit(k * 2 + 1, true);
-            }
-        }
-        self.full.d.next = self.now_full.val();
 
         // The walk, first stage: the next word.
-        self.word.next = self.across[0].q.val();
-        for k in 0..6 {
-            if self.at.q.val().get_bit(k * 2) {
-                self.word.next = self.across[k].q.val();
-            }
-            if self.at.q.val().get_bit(k * 2 + 1) {
-                self.word.next = self.inside[k].q.val();
-            }
-        }
-        self.take.next = self.running.q.val() & self.left.q.val().any() & (self.at.q.val() & self.full.q.val()).any();
-        self.word0.d.next = self.word.val();
+        self.take.next = self.running.q.val() & self.left.q.val().any() & (self.at.q.val() < self.stored.q.val());
+        self.across.read_enable.next = self.take.val();
+        self.across.read_address.next = self.at.q.val().get_bits::<3>(1);
+        self.inside.read_enable.next = self.take.val();
+        self.inside.read_address.next = self.at.q.val().get_bits::<3>(1);
+        self.half0.d.next = self.at.q.val().get_bit(0);
         self.valid0.d.next = self.take.val();
         self.rest0.d.next = self.left.q.val() - 1;
         if self.take.val() {
-            self.at.d.next = self.at.q.val() << 1;
+            self.at.d.next = self.at.q.val() + 1;
             self.left.d.next = self.left.q.val() - 1;
         }
 
         // Second stage: what each byte could be, as a kind or as a length.
-        self.word1.d.next = self.word0.q.val();
+        self.word.next = self.across.read_data.val();
+        if self.half0.q.val() {
+            self.word.next = self.inside.read_data.val();
+        }
+        self.word1.d.next = self.word.val();
         self.valid1.d.next = self.valid0.q.val();
         self.rest1.d.next = self.rest0.q.val();
         self.could0.next = bits::<4>(0);
@@ -172,13 +157,13 @@ impl Logic for Options {
         self.could8.next = bits::<4>(0);
         self.could10.next = bits::<4>(0);
         for k in 0..4 {
-            self.could0.next = self.could0.val().replace_bit(k, self.word0.q.val().get_bits::<8>(k * 8) == 0);
-            self.could1.next = self.could1.val().replace_bit(k, self.word0.q.val().get_bits::<8>(k * 8) == 1);
-            self.could2.next = self.could2.val().replace_bit(k, self.word0.q.val().get_bits::<8>(k * 8) == 2);
-            self.could3.next = self.could3.val().replace_bit(k, self.word0.q.val().get_bits::<8>(k * 8) == 3);
-            self.could4.next = self.could4.val().replace_bit(k, self.word0.q.val().get_bits::<8>(k * 8) == 4);
-            self.could8.next = self.could8.val().replace_bit(k, self.word0.q.val().get_bits::<8>(k * 8) == 8);
-            self.could10.next = self.could10.val().replace_bit(k, self.word0.q.val().get_bits::<8>(k * 8) == 10);
+            self.could0.next = self.could0.val().replace_bit(k, self.word.val().get_bits::<8>(k * 8) == 0);
+            self.could1.next = self.could1.val().replace_bit(k, self.word.val().get_bits::<8>(k * 8) == 1);
+            self.could2.next = self.could2.val().replace_bit(k, self.word.val().get_bits::<8>(k * 8) == 2);
+            self.could3.next = self.could3.val().replace_bit(k, self.word.val().get_bits::<8>(k * 8) == 3);
+            self.could4.next = self.could4.val().replace_bit(k, self.word.val().get_bits::<8>(k * 8) == 4);
+            self.could8.next = self.could8.val().replace_bit(k, self.word.val().get_bits::<8>(k * 8) == 8);
+            self.could10.next = self.could10.val().replace_bit(k, self.word.val().get_bits::<8>(k * 8) == 10);
         }
         self.is0.d.next = self.could0.val();
         self.is1.d.next = self.could1.val();
@@ -331,9 +316,9 @@ impl Logic for Options {
         if self.valid.val() & (self.index.val() == 7) {
             self.running.d.next = self.words.q.val().any();
             self.left.d.next = self.words.q.val();
-            self.at.d.next = bits::<12>(1);
+            self.at.d.next = bits::<4>(0);
             if self.has_tag.val() {
-                self.at.d.next = bits::<12>(2);
+                self.at.d.next = bits::<4>(1);
             }
             self.skip.d.next = bits::<8>(0);
             self.pend.d.next = false;

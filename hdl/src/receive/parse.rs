@@ -10,21 +10,21 @@ use crate::stream::StreamRx;
 use crate::types::{ChannelTx, Parsed, BUFFER_BITS};
 use rust_hdl::prelude::*;
 
-/// Frames parsed and not yet taken, log2.
-const QUEUE_BITS: usize = 4;
+/// Frames parsed and not yet taken, log2: as many as the smallest that fit the buffer.
+const QUEUE_BITS: usize = 9;
 
 /// Stores frames, checks them, and takes out what the flow core needs (`docs/engine.md`, SEGMENT, sorting).
 ///
 /// ```text
-/// cycle  0     1        2        3        4        5        6        7
-///        s     stage 0  stage 1  aligned  fields   checks   verdict  m
+/// cycle  0     1        2        3        4        5        6        7        8
+///        s     stage 0  stage 1  aligned  fields   checks   verdict  queue    m
 ///              masks    lanes    sum      sum      folded   store
 ///              options ...                                  written
 /// ```
 ///
 /// - A beat is taken in every cycle of a frame. Between frames `s.ready` may be low: while frames wait for `m`, and for a few cycles
 ///   behind a segment that ends within 32 bytes of options without a timestamps option at their start.
-/// - The last beat in cycle 0, `m` is valid in cycle 7; the whole frame is in the buffer by then.
+/// - The last beat in cycle 0, `m` is valid in cycle 8; the whole frame is in the buffer by then.
 /// - Every frame taken gives one [`Parsed`], or one counter pulse, or (if it came with `error`) nothing.
 #[derive(LogicBlock, Default)]
 pub struct Parser {
@@ -87,8 +87,8 @@ impl Logic for Parser {
         self.store.reset.next = self.reset.val();
         self.queue.reset.next = self.reset.val();
 
-        // At most seven frames, of one beat each, are between here and the queue of 16.
-        self.room.d.next = self.queue.level.val() < 9;
+        // At most eight frames, of one beat each, are between here and the queue.
+        self.room.d.next = self.queue.level.val() < 504;
         self.open.next = self.inside.q.val() | (self.room.q.val() & !self.options.hold.val());
         self.s.ready.next = self.open.val();
         self.take.next = self.s.valid.val() & self.open.val();

@@ -31,7 +31,7 @@ pub struct Store {
     pub done: Signal<In, Bit>,
     /// What it is worth. Holds until `settled`.
     pub verdict: Signal<In, Verdict>,
-    /// What is in it, without `start`. Holds until `settled`.
+    /// What is in it, without `start`. Holds until a cycle behind `settled`, `ts_present` until `settled`.
     pub parsed: Signal<In, Parsed>,
     /// The options are still being walked.
     pub busy: Signal<In, Bit>,
@@ -67,13 +67,22 @@ pub struct Store {
     head: DFF<Bits<POINTER_BITS>>,
     start: DFF<Bits<POINTER_BITS>>,
     freed: DFF<Bits<POINTER_BITS>>,
+    full: DFF<Bit>,
     overflow: DFF<Bit>,
+    keeping: DFF<Bit>,
+    kept_start: DFF<Bits<BUFFER_BITS>>,
+    kept_ts: DFF<Bit>,
     waiting: DFF<Bit>,
     full_pulse: DFF<Bit>,
     pulses: DFF<Verdict>,
     good_pulse: DFF<Bit>,
-    distance: Signal<Local, Bits<POINTER_BITS>>,
-    full: Signal<Local, Bit>,
+    ahead: Signal<Local, Bits<POINTER_BITS>>,
+    here: Signal<Local, Bits<POINTER_BITS>>,
+    beyond: Signal<Local, Bits<POINTER_BITS>>,
+    back: Signal<Local, Bits<POINTER_BITS>>,
+    full_here: Signal<Local, Bit>,
+    full_beyond: Signal<Local, Bit>,
+    full_back: Signal<Local, Bit>,
     write: Signal<Local, Bit>,
     lost: Signal<Local, Bit>,
     settle: Signal<Local, Bit>,
@@ -84,15 +93,10 @@ pub struct Store {
 impl Logic for Store {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, head, start, freed, overflow, waiting, full_pulse, pulses, good_pulse);
+        dff_setup!(self, clock, head, start, freed, full, overflow, keeping, kept_start, kept_ts, waiting, full_pulse, pulses, good_pulse);
         clock!(self, clock, ram);
-        self.distance.next = self.head.q.val() ^ self.freed.q.val();
-        // One turn: the bounds of a loop are values in the kernel language.
-        for top in BUFFER_BITS..POINTER_BITS {
-            self.full.next = self.distance.val().get_bit(top) & !self.distance.val().get_bits::<BUFFER_BITS>(0).any();
-        }
-        self.write.next = self.valid.val() & !self.full.val() & !self.overflow.q.val();
-        self.lost.next = self.overflow.q.val() | (self.valid.val() & self.full.val());
+        self.write.next = self.valid.val() & !self.full.q.val() & !self.overflow.q.val();
+        self.lost.next = self.overflow.q.val() | (self.valid.val() & self.full.q.val());
         self.ram.write_enable.next = self.write.val();
         self.ram.write_address.next = bit_cast::<BUFFER_BITS, POINTER_BITS>(self.head.q.val());
         self.ram.write_data.next = self.data.val();
@@ -100,9 +104,10 @@ impl Logic for Store {
         self.ram.read_address.next = self.read_address.val();
         self.read_data.next = self.ram.read_data.val();
 
+        self.ahead.next = self.head.q.val() + 1;
         self.after.next = self.head.q.val();
         if self.write.val() {
-            self.after.next = self.head.q.val() + 1;
+            self.after.next = self.ahead.val();
         }
         self.overflow.d.next = self.lost.val();
         self.head.d.next = self.after.val();
@@ -135,10 +140,31 @@ impl Logic for Store {
                 self.good_pulse.d.next = self.keep.val() & self.parsed.val().fast;
             }
         }
+        // Whether there is room in the next cycle, but for what is freed in this one.
+        self.here.next = self.head.q.val() ^ self.freed.q.val();
+        self.beyond.next = self.ahead.val() ^ self.freed.q.val();
+        self.back.next = self.start.q.val() ^ self.freed.q.val();
+        // One turn: the bounds of a loop are values in the kernel language.
+        for top in BUFFER_BITS..POINTER_BITS {
+            self.full_here.next = self.here.val().get_bit(top) & !self.here.val().get_bits::<BUFFER_BITS>(0).any();
+            self.full_beyond.next = self.beyond.val().get_bit(top) & !self.beyond.val().get_bits::<BUFFER_BITS>(0).any();
+            self.full_back.next = self.back.val().get_bit(top) & !self.back.val().get_bits::<BUFFER_BITS>(0).any();
+        }
+        self.full.d.next = self.full_here.val();
+        if self.write.val() {
+            self.full.d.next = self.full_beyond.val();
+        }
+        if self.settle.val() & !self.keep.val() {
+            self.full.d.next = self.full_back.val();
+        }
         self.settled.next = self.settle.val();
-        self.hand_on.next = self.keep.val();
+        self.keeping.d.next = self.keep.val();
+        self.kept_start.d.next = bit_cast::<BUFFER_BITS, POINTER_BITS>(self.start.q.val());
+        self.kept_ts.d.next = self.parsed.val().ts_present;
+        self.hand_on.next = self.keeping.q.val();
         self.handed.next = self.parsed.val();
-        self.handed.next.start = bit_cast::<BUFFER_BITS, POINTER_BITS>(self.start.q.val());
+        self.handed.next.start = self.kept_start.q.val();
+        self.handed.next.ts_present = self.kept_ts.q.val();
         self.rx_buffer_full.next = self.full_pulse.q.val();
         self.rx_bad_ipv4_header.next = self.pulses.q.val().bad_ipv4_header;
         self.rx_bad_ipv4_checksum.next = self.pulses.q.val().bad_ipv4_checksum;
@@ -149,7 +175,9 @@ impl Logic for Store {
             self.head.d.next = 0.into();
             self.start.d.next = 0.into();
             self.freed.d.next = 0.into();
+            self.full.d.next = false;
             self.overflow.d.next = false;
+            self.keeping.d.next = false;
             self.waiting.d.next = false;
             self.full_pulse.d.next = false;
             self.good_pulse.d.next = false;
