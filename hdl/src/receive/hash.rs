@@ -23,7 +23,7 @@ pub struct Toeplitz<const H: usize> {
     pub secret: Signal<In, Bits<128>>,
     /// Which 32 bits of the tuple, 0 for the highest.
     pub step: Signal<In, Bits<2>>,
-    /// Goes on by one step; step 0 begins anew.
+    /// Does the step; step 0 begins anew.
     pub advance: Signal<In, Bit>,
     /// The hash, after step 2.
     pub hash: Signal<Out, Bits<H>>,

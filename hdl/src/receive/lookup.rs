@@ -41,7 +41,7 @@ pub struct Slot {
 /// come and go at random, none of a thousand million insertions (in a model of this) found its four slots taken; with half as
 /// many slots 18 did, with a quarter 3 of every million. The host is told then, and serves the connection itself.
 ///
-/// - A segment every 5 cycles, one every 10 when there is a request behind each; `m` gives every frame that came, in order. What is not
+/// - A segment every 6 cycles, every 7 while requests are served, one behind every other segment; `m` gives every frame that came, in order. What is not
 ///   `fast` is not looked up.
 /// - Requests do not wait for `m` to be taken. The reply comes in the cycle after a request is taken.
 /// - After a reset, and when `hash_key` changes, the table is empty; until it is cleared, 512 cycles, nothing is taken.
@@ -70,8 +70,7 @@ pub struct Lookup {
     // The hash.
     step: DFF<Bits<2>>,
     hashed: DFF<Bit>,
-    for_request: DFF<Bit>,
-    request_next: DFF<Bit>,
+    turn: DFF<Bit>,
     // The table.
     reading: DFF<Bit>,
     entering: DFF<Bit>,
@@ -91,14 +90,12 @@ pub struct Lookup {
     open: Signal<Local, Bit>,
     idle: Signal<Local, Bit>,
     table_free: Signal<Local, Bit>,
-    out_free: Signal<Local, Bit>,
-    stuck: Signal<Local, Bit>,
+    still: Signal<Local, Bit>,
     ask: Signal<Local, Bit>,
-    start_request: Signal<Local, Bit>,
-    start_segment: Signal<Local, Bit>,
+    tuple: Signal<Local, Bits<KEY_BITS>>,
+    begins: Signal<Local, Bit>,
     pass: Signal<Local, Bit>,
     go: Signal<Local, Bit>,
-    hashing_request: Signal<Local, Bit>,
     first: Signal<Local, Bits<INDEX_BITS>>,
     stride: Signal<Local, Bits<INDEX_BITS>>,
     place: Signal<Local, Bits<4>>,
@@ -115,26 +112,8 @@ impl Logic for Lookup {
     #[hdl_gen]
     fn update(&mut self) {
         dff_setup!(
-            self,
-            clock,
-            sweeping,
-            sweep_at,
-            step,
-            hashed,
-            for_request,
-            request_next,
-            reading,
-            entering,
-            comparing,
-            acting,
-            of_request,
-            key,
-            hits,
-            vacant,
-            answer,
-            loaded,
-            out_valid,
-            out
+            self, clock, sweeping, sweep_at, step, hashed, turn, reading, entering, comparing, acting, of_request, key, hits, vacant, answer, loaded,
+            out_valid, out
         );
         clock!(self, clock, secret, toeplitz);
         for k in 0..4 {
@@ -161,40 +140,30 @@ impl Logic for Lookup {
             self.sweep_at.d.next = 0.into();
         }
 
-        // The hash: of a request or of the next segment, in turns. A segment that cannot go on makes way.
+        // The hash: of a request or of the next segment, whose turn it is. A segment that cannot go on makes way.
         self.table_free.next = !self.reading.q.val() & !self.entering.q.val() & !self.comparing.q.val();
-        self.out_free.next = !self.loaded.q.val() | (self.out_valid.q.val() & self.m.ready.val());
-        self.stuck.next = self.hashed.q.val() & !self.for_request.q.val() & !self.out_free.val();
-        self.ask.next = self.request.valid.val()
-            & !((self.hashed.q.val() | self.step.q.val().any()) & self.for_request.q.val())
-            & !(self.of_request.q.val() & !(self.table_free.val() & !self.acting.q.val()));
-        self.start_request.next = self.open.val()
-            & self.ask.val()
-            & !self.step.q.val().any()
-            & ((!self.hashed.q.val() & (self.request_next.q.val() | !(self.s.valid.val() & self.s.data.val().fast))) | self.stuck.val());
-        self.start_segment.next =
-            self.open.val() & !self.start_request.val() & !self.step.q.val().any() & !self.hashed.q.val() & self.s.valid.val() & self.s.data.val().fast;
-        self.hashing_request.next = self.for_request.q.val();
-        if self.start_request.val() {
-            self.hashing_request.next = true;
-            self.request_next.d.next = false;
-        }
-        if self.start_segment.val() {
-            self.hashing_request.next = false;
-            self.request_next.d.next = true;
-        }
-        self.for_request.d.next = self.hashing_request.val();
+        self.still.next = !self.step.q.val().any() & !self.hashed.q.val();
+        self.ask.next = self.request.valid.val() & !(self.of_request.q.val() & !(self.table_free.val() & !self.acting.q.val()));
         self.toeplitz.secret.next = self.secret.long.val();
         self.toeplitz.step.next = self.step.q.val();
-        self.toeplitz.advance.next = self.start_request.val() | self.start_segment.val() | self.step.q.val().any();
-        if self.hashing_request.val() {
-            self.toeplitz.tuple.next = self.request.data.val().key;
+        self.toeplitz.advance.next = !self.hashed.q.val();
+        if self.turn.q.val() {
+            self.tuple.next = self.request.data.val().key;
+            self.begins.next = self.open.val() & self.still.val() & self.ask.val();
         } else {
-            self.toeplitz.tuple.next = self.s.data.val().key;
+            self.tuple.next = self.s.data.val().key;
+            self.begins.next = self.open.val() & self.still.val() & self.s.valid.val() & self.s.data.val().fast;
         }
-        if self.start_request.val() | self.start_segment.val() {
-            self.step.d.next = 1.into();
+        self.toeplitz.tuple.next = self.tuple.val();
+        if self.still.val() & !self.begins.val() {
+            self.turn.d.next = self.ask.val();
+        }
+        if self.hashed.q.val() & !self.turn.q.val() & self.out_valid.q.val() & !self.m.ready.val() & self.ask.val() {
+            self.turn.d.next = true;
             self.hashed.d.next = false;
+        }
+        if self.begins.val() {
+            self.step.d.next = 1.into();
         }
         if self.step.q.val() == 1 {
             self.step.d.next = 2.into();
@@ -205,8 +174,8 @@ impl Logic for Lookup {
         }
 
         // Into the table.
-        self.go.next = self.hashed.q.val() & self.table_free.val() & (self.for_request.q.val() | self.out_free.val());
-        self.pass.next = self.open.val() & !self.hashed.q.val() & !self.step.q.val().any() & self.s.valid.val() & !self.s.data.val().fast & self.out_free.val();
+        self.go.next = self.hashed.q.val() & self.table_free.val() & (self.turn.q.val() | !self.loaded.q.val());
+        self.pass.next = self.open.val() & self.still.val() & !self.turn.q.val() & self.s.valid.val() & !self.s.data.val().fast & !self.loaded.q.val();
         self.first.next = self.toeplitz.hash.val().get_bits::<INDEX_BITS>(0);
         // One turn: the bounds of a loop are values in the kernel language.
         for high in INDEX_BITS..INDEX_END {
@@ -214,14 +183,15 @@ impl Logic for Lookup {
         }
         if self.go.val() {
             self.hashed.d.next = false;
-            self.of_request.d.next = self.for_request.q.val();
-            self.key.d.next = self.toeplitz.tuple.val();
+            self.turn.d.next = !self.turn.q.val() & self.ask.val();
+            self.of_request.d.next = self.turn.q.val();
+            self.key.d.next = self.tuple.val();
             self.index[0].d.next = self.first.val();
             self.index[1].d.next = self.first.val() + self.stride.val();
             self.index[2].d.next = self.first.val() + (self.stride.val() << 1);
             self.index[3].d.next = self.first.val() + (self.stride.val() << 1) + self.stride.val();
         }
-        self.s.ready.next = (self.go.val() & !self.for_request.q.val()) | self.pass.val();
+        self.s.ready.next = (self.go.val() & !self.turn.q.val()) | self.pass.val();
         self.reading.d.next = self.go.val();
         self.entering.d.next = self.reading.q.val();
         self.comparing.d.next = self.entering.q.val();
@@ -304,8 +274,7 @@ impl Logic for Lookup {
             self.sweep_at.d.next = 0.into();
             self.step.d.next = 0.into();
             self.hashed.d.next = false;
-            self.for_request.d.next = false;
-            self.request_next.d.next = false;
+            self.turn.d.next = false;
             self.reading.d.next = false;
             self.entering.d.next = false;
             self.comparing.d.next = false;

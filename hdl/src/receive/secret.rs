@@ -11,7 +11,7 @@ const STEPS: u64 = 192;
 /// two inputs that hash to 0 under every key, for anybody to look up. Each step is a Feistel round as in Simon (`f(x) = rotl(x, 1) &
 /// rotl(x, 8) ^ rotl(x, 2)`) with the key and the number of the step; one bit a step is kept, after 64 steps without.
 ///
-/// A change of `key`, and the reset, begin anew: 192 cycles.
+/// A change of `key`, and the reset, begin anew: 192 cycles. `ready` falls in the cycle after the change.
 #[derive(LogicBlock)]
 pub struct Secret {
     /// Clock.
@@ -29,6 +29,8 @@ pub struct Secret {
     /// The secret.
     pub long: Signal<Out, Bits<128>>,
     taken: DFF<Bits<32>>,
+    differs: DFF<Bit>,
+    settled: DFF<Bit>,
     left: DFF<Bits<8>>,
     x: DFF<Bits<32>>,
     y: DFF<Bits<32>>,
@@ -53,6 +55,8 @@ impl Default for Secret {
             restart: Default::default(),
             long: Default::default(),
             taken: Default::default(),
+            differs: Default::default(),
+            settled: Default::default(),
             left: Default::default(),
             x: Default::default(),
             y: Default::default(),
@@ -72,7 +76,7 @@ impl Default for Secret {
 impl Logic for Secret {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, taken, left, x, y, bits);
+        dff_setup!(self, clock, taken, differs, settled, left, x, y, bits);
         self.x1.next = (self.x.q.val() << 1) | (self.x.q.val() >> 31);
         self.x2.next = (self.x.q.val() << 2) | (self.x.q.val() >> 30);
         self.x8.next = (self.x.q.val() << 8) | (self.x.q.val() >> 24);
@@ -82,7 +86,9 @@ impl Logic for Secret {
             self.x.d.next = self.y.q.val() ^ (self.x1.val() & self.x8.val()) ^ self.x2.val() ^ self.taken.q.val() ^ bit_cast::<32, 8>(self.left.q.val());
             self.bits.d.next = (self.bits.q.val() << 1) | bit_cast::<128, 32>(self.x.q.val() >> 31);
         }
-        self.change.next = self.allow.val() & (self.taken.q.val() != self.key.val());
+        self.differs.d.next = self.taken.q.val() != self.key.val();
+        self.settled.d.next = !self.left.q.val().any();
+        self.change.next = self.allow.val() & self.differs.q.val();
         if self.change.val() {
             self.taken.d.next = self.key.val();
             self.left.d.next = self.steps.val();
@@ -90,9 +96,10 @@ impl Logic for Secret {
             self.y.d.next = self.y_start.val();
         }
         self.restart.next = self.change.val();
-        self.ready.next = !self.left.q.val().any() & (self.taken.q.val() == self.key.val());
+        self.ready.next = self.settled.q.val() & !self.differs.q.val();
         self.long.next = self.bits.q.val();
         if self.reset.val() {
+            self.settled.d.next = false;
             self.taken.d.next = self.key.val();
             self.left.d.next = self.steps.val();
             self.x.d.next = self.x_start.val();
