@@ -9,6 +9,7 @@ pub mod modules;
 pub mod ram;
 pub mod receive;
 pub mod stream;
+pub mod top;
 pub mod transmit;
 pub mod types;
 pub mod verilog;

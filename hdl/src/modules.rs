@@ -7,6 +7,7 @@ use crate::host::{csr::Csr, read::ReadEngine, submission::Submission, write::Wri
 use crate::mac::{rx::XgmiiRx, tx::XgmiiTx};
 use crate::ram::{StreamFifo, StreamSkid};
 use crate::receive::{inject::Inject, lookup::Lookup, parse::Parser};
+use crate::top::Top;
 use crate::transmit::Transmit;
 use crate::verilog::{print_with, Error, Verilog};
 use rust_hdl::prelude::Block;
@@ -37,6 +38,7 @@ impl Entry {
 /// Every module that can be named.
 #[rustfmt::skip] // a line each
 pub const MODULES: &[Entry] = &[
+    Entry::of::<Top>("top", "the whole engine"),
     Entry::of::<FlowCore>("flow_core", "one operation at a time on the state of the flows"),
     Entry::of::<XgmiiRx>("mac_rx", "10G MAC, receiver"),
     Entry::of::<XgmiiTx>("mac_tx", "10G MAC, transmitter"),

@@ -199,3 +199,123 @@ pub struct WriteSlave {
     /// It is taken.
     pub bready: Signal<In, Bit>,
 }
+
+/// The read and write channels together, the master's side: see [`ReadMaster`] and [`WriteMaster`].
+#[derive(Clone, Debug, LogicInterface, Default)]
+#[join = "Slave"]
+pub struct Master {
+    /// Address of the first beat, a multiple of 8.
+    pub awaddr: Signal<Out, Bits<64>>,
+    /// Beats, less one.
+    pub awlen: Signal<Out, Bits<8>>,
+    /// It is offered.
+    pub awvalid: Signal<Out, Bit>,
+    /// It is taken.
+    pub awready: Signal<In, Bit>,
+    /// A beat.
+    pub wdata: Signal<Out, Bits<64>>,
+    /// Bytes of it that count.
+    pub wstrb: Signal<Out, Bits<8>>,
+    /// Last beat of its burst.
+    pub wlast: Signal<Out, Bit>,
+    /// A beat is offered.
+    pub wvalid: Signal<Out, Bit>,
+    /// It is taken.
+    pub wready: Signal<In, Bit>,
+    /// Answer to a burst; not 0: it failed.
+    pub bresp: Signal<In, Bits<2>>,
+    /// It is offered.
+    pub bvalid: Signal<In, Bit>,
+    /// It is taken.
+    pub bready: Signal<Out, Bit>,
+    /// Address of the first beat, a multiple of 8.
+    pub araddr: Signal<Out, Bits<64>>,
+    /// Beats, less one.
+    pub arlen: Signal<Out, Bits<8>>,
+    /// It is offered.
+    pub arvalid: Signal<Out, Bit>,
+    /// It is taken.
+    pub arready: Signal<In, Bit>,
+    /// A beat.
+    pub rdata: Signal<In, Bits<64>>,
+    /// Not 0: the access failed.
+    pub rresp: Signal<In, Bits<2>>,
+    /// Last beat of its burst.
+    pub rlast: Signal<In, Bit>,
+    /// A beat is offered.
+    pub rvalid: Signal<In, Bit>,
+    /// It is taken.
+    pub rready: Signal<Out, Bit>,
+}
+
+/// The read and write channels together, the slave's side.
+#[derive(Clone, Debug, LogicInterface, Default)]
+#[join = "Master"]
+pub struct Slave {
+    /// Address of the first beat, a multiple of 8.
+    pub awaddr: Signal<In, Bits<64>>,
+    /// Beats, less one.
+    pub awlen: Signal<In, Bits<8>>,
+    /// It is offered.
+    pub awvalid: Signal<In, Bit>,
+    /// It is taken.
+    pub awready: Signal<Out, Bit>,
+    /// A beat.
+    pub wdata: Signal<In, Bits<64>>,
+    /// Bytes of it that count.
+    pub wstrb: Signal<In, Bits<8>>,
+    /// Last beat of its burst.
+    pub wlast: Signal<In, Bit>,
+    /// A beat is offered.
+    pub wvalid: Signal<In, Bit>,
+    /// It is taken.
+    pub wready: Signal<Out, Bit>,
+    /// Answer to a burst; not 0: it failed.
+    pub bresp: Signal<Out, Bits<2>>,
+    /// It is offered.
+    pub bvalid: Signal<Out, Bit>,
+    /// It is taken.
+    pub bready: Signal<In, Bit>,
+    /// Address of the first beat, a multiple of 8.
+    pub araddr: Signal<In, Bits<64>>,
+    /// Beats, less one.
+    pub arlen: Signal<In, Bits<8>>,
+    /// It is offered.
+    pub arvalid: Signal<In, Bit>,
+    /// It is taken.
+    pub arready: Signal<Out, Bit>,
+    /// A beat.
+    pub rdata: Signal<Out, Bits<64>>,
+    /// Not 0: the access failed.
+    pub rresp: Signal<Out, Bits<2>>,
+    /// Last beat of its burst.
+    pub rlast: Signal<Out, Bit>,
+    /// A beat is offered.
+    pub rvalid: Signal<Out, Bit>,
+    /// It is taken.
+    pub rready: Signal<In, Bit>,
+}
+
+/// Interrupts, the sender's side.
+#[derive(Clone, Debug, LogicInterface, Default)]
+#[join = "InterruptRx"]
+pub struct InterruptTx {
+    /// An interrupt is to be sent.
+    pub valid: Signal<Out, Bit>,
+    /// Its number: that of the context.
+    pub vector: Signal<Out, Bits<8>>,
+    /// It is taken.
+    pub ready: Signal<In, Bit>,
+}
+
+/// Interrupts, the receiver's side.
+#[derive(Clone, Debug, LogicInterface, Default)]
+#[join = "InterruptTx"]
+pub struct InterruptRx {
+    /// An interrupt is to be sent.
+    pub valid: Signal<In, Bit>,
+    /// Its number: that of the context.
+    pub vector: Signal<In, Bits<8>>,
+    /// It is taken.
+    pub ready: Signal<Out, Bit>,
+}
