@@ -188,3 +188,62 @@ fn a_struct_that_is_used_by_its_fields_is_nets_with_their_names() {
         assert_eq!(dut.get("m"), expected);
     }
 }
+
+/// Two ways through a module in opposite directions, as `valid` and `ready` go.
+#[derive(LogicBlock, Default)]
+struct TwoWays {
+    forward_in: Signal<In, Bits<4>>,
+    forward_out: Signal<Out, Bits<4>>,
+    back_in: Signal<In, Bits<4>>,
+    back_out: Signal<Out, Bits<4>>,
+}
+
+impl Logic for TwoWays {
+    #[hdl_gen]
+    fn update(&mut self) {
+        self.forward_out.next = self.forward_in.val() + 1;
+        self.back_out.next = self.back_in.val() ^ 3;
+    }
+}
+
+#[derive(LogicBlock, Default)]
+struct ThereAndBack {
+    clock: Signal<In, Clock>,
+    x: Signal<In, Bit>,
+    a: Signal<In, Bits<4>>,
+    o: Signal<Out, Bits<4>>,
+    first: TwoWays,
+    second: TwoWays,
+    middle: Signal<Local, Bits<4>>,
+}
+
+impl Logic for ThereAndBack {
+    #[hdl_gen]
+    fn update(&mut self) {
+        self.first.forward_in.next = self.a.val();
+        self.middle.next = self.first.forward_out.val();
+        if self.x.val() {
+            self.middle.next = self.first.forward_out.val() + 2;
+        }
+        self.second.forward_in.next = self.middle.val();
+        self.second.back_in.next = self.second.forward_out.val();
+        self.first.back_in.next = 0.into();
+        if !self.x.val() {
+            self.first.back_in.next = self.second.back_out.val();
+        }
+        self.o.next = self.first.back_out.val();
+    }
+}
+
+/// As one `always` block this kernel would depend on itself: Verilator would stop with UNOPTFLAT.
+#[test]
+fn ways_through_submodules_in_both_directions_are_no_loop() {
+    let mut dut = dut("there_and_back", ThereAndBack::default());
+    for (a, x) in (0..16u64).flat_map(|a| [(a, 0), (a, 1)]) {
+        dut.set("a", a);
+        dut.set("x", x);
+        dut.eval();
+        let expected = if x == 1 { 3 } else { ((a + 2) & 0xf) ^ 3 ^ 3 };
+        assert_eq!(dut.get("o"), expected, "a {a}, x {x}");
+    }
+}

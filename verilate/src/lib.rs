@@ -27,4 +27,4 @@ mod tools;
 pub use compile::{build_static, Options};
 pub use dut::{Api, Direction, Dut, Pin, Port, PortInfo};
 pub use error::Error;
-pub use tools::{ensure_tools, Tools};
+pub use tools::Tools;

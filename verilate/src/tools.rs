@@ -81,22 +81,6 @@ impl Tools {
     }
 }
 
-/// Makes sure that everything is there; root gets what is missing from the distribution (`apt-get`).
-///
-/// # Errors
-/// [`Error::Missing`] with the line to run, [`Error::Failed`] with what a package manager said.
-pub fn ensure_tools() -> Result<Tools, Error> {
-    let first = Tools::find();
-    // SAFETY: geteuid has no preconditions and cannot fail.
-    let root = unsafe { libc::geteuid() } == 0;
-    if first.is_ok() || !root {
-        return first;
-    }
-    run(Command::new("apt-get").args(["update", "-q"]))?;
-    run(Command::new("sh").args(["-c", &format!("DEBIAN_FRONTEND=noninteractive {INSTALL}")]))?;
-    Tools::find()
-}
-
 fn compiler() -> Result<String, Error> {
     let wanted = env::var("CXX").ok();
     let candidates = wanted.iter().map(String::as_str).chain(["g++", "clang++"]);
