@@ -106,9 +106,11 @@ fn fast_recovery() {
     // Partial: deflated by 3000, one segment added back.
     assert_eq!(reno.on_report(SeqNumber(1), &acked(3001, 10_001)), Some(SeqNumber(3001)));
     assert_eq!(reno.window(), 11_000);
-    // Full: min(ssthresh, flight + one segment).
+    // Full: deflated to ssthresh.
     assert_eq!(reno.on_report(SeqNumber(3001), &acked(10_001, 14_001)), None);
     assert_eq!((reno.window(), reno.in_recovery()), (5000, false));
+    // The first segment beyond is lost as well: only holes were sent again, so these are no echoes.
+    assert_eq!(reno.on_report(SeqNumber(10_001), &Report { dup_acks: 3, ..acked(10_001, 15_001) }), Some(SeqNumber(10_001)));
 }
 
 /// Duplicate ACKs for what was sent again after a time-out do not halve the window once more (RFC 6582 section 3.2, step 2); nor do

@@ -20,6 +20,8 @@ pub struct NewReno {
     ssthresh: u32,
     /// SND.MAX when the last loss was found (RFC 6582 section 3.2, "recover").
     recover: SeqNumber,
+    /// It was found by a time-out.
+    timed_out: bool,
     in_recovery: bool,
     /// Duplicate ACKs for the present SND.UNA that were acted on.
     dup_acks: u8,
@@ -36,7 +38,7 @@ impl NewReno {
     /// For segments of `mss` bytes; `lossy` if SYN or SYN+ACK had to be sent again (RFC 5681 section 3.1: then one segment).
     pub fn new(mss: u32, iss: SeqNumber, lossy: bool) -> NewReno {
         let cwnd = if lossy { mss } else { initial_window(mss) };
-        NewReno { mss, cwnd, ssthresh: MOST, recover: iss, in_recovery: false, dup_acks: 0, acked: 0 }
+        NewReno { mss, cwnd, ssthresh: MOST, recover: iss, timed_out: false, in_recovery: false, dup_acks: 0, acked: 0 }
     }
 
     /// cwnd in bytes.
@@ -68,9 +70,8 @@ impl NewReno {
             return None;
         }
         if report.snd_una.ge(self.recover) {
-            // RFC 6582 section 3.2 step 3, full acknowledgment: deflate, option (1)
-            let flight = report.snd_max.offset_from(report.snd_una);
-            self.cwnd = self.ssthresh.min(flight.max(self.mss) + self.mss);
+            // RFC 6582 section 3.2 step 3, full acknowledgment: deflate, option (2)
+            self.cwnd = self.ssthresh;
             self.in_recovery = false;
             self.acked = 0;
             return None;
@@ -84,7 +85,7 @@ impl NewReno {
     }
 
     fn grow(&mut self, before: SeqNumber, acked: u32, report: &Report) {
-        let after_timeout = report.snd_una.le(self.recover);
+        let after_timeout = self.timed_out && report.snd_una.le(self.recover);
         let flight = report.snd_max.offset_from(before);
         // RFC 7661 section 4.1: a window that is not made use of does not grow
         if !after_timeout && flight.saturating_mul(2) < self.cwnd {
@@ -115,13 +116,17 @@ impl NewReno {
             self.cwnd = self.cwnd.saturating_add(u32::from(more) * self.mss).min(MOST);
             return None;
         }
-        // RFC 6582 section 3.2 step 2: not again for what was out when the last loss was found
-        if report.dup_acks < DUP_THRESH || report.snd_una.le(self.recover) {
+        // RFC 6582 section 3.2 step 2: not again for what was out when the last loss was found. At SND.UNA = recover duplicate ACKs may be
+        // echoes of what was sent again: of everything after a time-out, but of nothing but holes after fast recovery; then they tell of
+        // the first segment beyond, and to ignore them would cost a time-out.
+        let old = if self.timed_out { report.snd_una.le(self.recover) } else { report.snd_una.lt(self.recover) };
+        if report.dup_acks < DUP_THRESH || old {
             return None;
         }
         self.dup_acks = report.dup_acks;
         self.halve(report.snd_una, report.snd_max);
         self.recover = report.snd_max;
+        self.timed_out = false;
         self.in_recovery = true;
         // RFC 5681 section 3.2 steps 2 and 3
         self.cwnd = self.ssthresh.saturating_add(u32::from(report.dup_acks) * self.mss).min(MOST);
@@ -135,6 +140,7 @@ impl NewReno {
         }
         self.cwnd = self.mss;
         self.recover = snd_max;
+        self.timed_out = true;
         self.in_recovery = false;
         self.acked = 0;
     }

@@ -110,6 +110,8 @@ pub struct ControlBlock {
     pub retries: Retries,
     /// When SYN or SYN+ACK was sent first, for its round-trip time.
     pub opened_at: Nanoseconds,
+    /// The hole at SND.UNA was sent again twice in this fast recovery.
+    pub rescued: bool,
     /// The retransmission timer last probed the peer's window; it did not send anything again that was lost.
     pub probing: bool,
     /// When the retransmission timer last had something sent again.
@@ -162,6 +164,7 @@ impl ControlBlock {
             deadlines: Deadlines::default(),
             retries: Retries::default(),
             opened_at: Nanoseconds::default(),
+            rescued: false,
             probing: false,
             resent_at: Nanoseconds::default(),
             active_at: Nanoseconds::default(),

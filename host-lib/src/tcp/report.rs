@@ -11,7 +11,7 @@ impl ControlBlock {
         }
         let (una_before, window_before, data_before, fin_before) = (self.snd_una, self.snd_wnd, self.data_end(), self.fin_received);
         self.measure(report, now);
-        let cwnd_before = self.congestion.window();
+        let (cwnd_before, recovery_before) = (self.congestion.window(), self.congestion.in_recovery());
         let resend = self.congestion.on_report(una_before, report);
         self.take(report);
         if self.congestion.window() != cwnd_before {
@@ -24,6 +24,11 @@ impl ControlBlock {
             return;
         }
         let advanced = self.snd_una != una_before;
+        self.rescued &= !advanced;
+        if self.congestion.in_recovery() && !recovery_before {
+            self.rescued = false;
+            self.deadlines.retransmit = None;
+        }
         self.on_progress(advanced, window_before, now);
         self.offer(now, actions);
         // RFC 9293 section 3.10.7.4: fifth, the ACK field, then eighth, the FIN bit
@@ -88,7 +93,9 @@ impl ControlBlock {
         if self.snd_una == self.send_end() {
             self.deadlines.retransmit = None;
         } else if advanced || opened || self.deadlines.retransmit.is_none() {
-            self.deadlines.retransmit = Some(now + self.rtt.rto(&self.settings));
+            let rescue = self.congestion.in_recovery() && !self.rescued;
+            let wait = if rescue { self.rtt.rescue(&self.settings) } else { self.rtt.rto(&self.settings) };
+            self.deadlines.retransmit = Some(now + wait);
         }
         if advanced && self.deadlines.state.is_some() {
             self.arm_state_timer(now);

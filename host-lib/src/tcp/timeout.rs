@@ -12,7 +12,13 @@ impl ControlBlock {
                 self.send_syn(now, actions);
                 self.back_off(now);
             }
-            (Path::Engine, _) if self.snd_una != self.send_end() => self.on_data_timeout(now, actions),
+            (Path::Engine, _) if self.snd_una == self.send_end() => {}
+            (Path::Engine, _) if self.congestion.in_recovery() && !self.rescued => {
+                self.rescued = true;
+                actions.push(Action::Engine(EngineCommand::ResendOne(self.snd_una)));
+                self.deadlines.retransmit = Some(now + self.rtt.rto(&self.settings));
+            }
+            (Path::Engine, _) => self.on_data_timeout(now, actions),
             _ => {}
         }
     }

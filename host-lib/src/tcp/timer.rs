@@ -73,6 +73,19 @@ impl Default for RttEstimator {
     }
 }
 
+/// Least patience with a hole that was sent again in fast recovery: more than a host takes to answer.
+const LEAST_RESCUE: Nanoseconds = Nanoseconds::from_millis(10);
+
+impl RttEstimator {
+    /// How long the ACK of a hole sent again in fast recovery may take before it is sent once more. The window was halved for the loss
+    /// already, and duplicate ACKs show that the path is open, so it need not take a whole time-out (as the tail loss probe of RFC 8985
+    /// section 7, but with the first segment: there is no SACK to tell of it if it were the last).
+    pub fn rescue(&self, settings: &Settings) -> Nanoseconds {
+        let rto = self.rto(settings);
+        self.srtt.map_or(rto, |srtt| (srtt + srtt + Nanoseconds(self.rttvar.0 * 4).max(LEAST_RESCUE)).min(rto))
+    }
+}
+
 /// The deadlines of a connection. What they mean depends on its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Deadlines {
