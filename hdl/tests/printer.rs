@@ -235,9 +235,11 @@ impl Logic for ThereAndBack {
     }
 }
 
-/// As one `always` block this kernel would depend on itself: Verilator would stop with UNOPTFLAT.
+/// As one `always` block this kernel would wait for itself: it is printed as processes that do not.
 #[test]
 fn ways_through_submodules_in_both_directions_are_no_loop() {
+    let verilog = print("there_and_back", &ThereAndBack::default()).unwrap().to_string();
+    assert_eq!(verilog.matches("always @(*)").count(), 2, "one for `middle`, one for `first.back_in`:\n{verilog}");
     let mut dut = dut("there_and_back", ThereAndBack::default());
     for (a, x) in (0..16u64).flat_map(|a| [(a, 0), (a, 1)]) {
         dut.set("a", a);
