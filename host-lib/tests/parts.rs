@@ -42,6 +42,14 @@ fn rto_follows_rfc_6298() {
     assert_eq!(rtt.backoff(), 0, "a new sample ends the backing off (section 5)");
 }
 
+/// s08, s22: what the settings are if nobody sets them.
+#[test]
+fn s08_s22_default_times() {
+    let settings = Settings::default();
+    assert_eq!((settings.msl, settings.time_wait(), settings.fin_timeout), (MS(60_000), MS(120_000), MS(60_000)));
+    assert!(settings.syn_r2 >= MS(180_000) && settings.r2 >= MS(100_000), "MUST-23, SHLD-11");
+}
+
 /// A peer's delayed ACK comes on top of the round trip: the time-out is never less than SRTT and the floor.
 #[test]
 fn rto_has_a_floor() {

@@ -275,6 +275,30 @@ fn fast_retransmit_and_partial_acks() {
     assert_eq!(again.seq, flight[4].seq);
 }
 
+/// The hole that was sent again is lost again: it comes once more in some milliseconds, and then only by the time-out, with everything.
+#[test]
+fn a_lost_retransmission_is_rescued() {
+    let Bench { mut world, mut peer, stream, .. } = established();
+    let sent = pattern(14_600, 5);
+    let mut left = &sent[..];
+    feed(&stream, &mut left);
+    let flight = peer.collect(&mut world, MS);
+    for _ in 0..3 {
+        peer.send_next(&mut world, ACK, b"");
+        peer.run(&mut world, Nanoseconds::from_micros(100));
+    }
+    let begin = peer.expect(&mut world, "the first one again").at;
+    let again = peer.collect(&mut world, Nanoseconds::from_millis(150));
+    let of: Vec<_> = again.iter().map(|segment| (segment.seq, (segment.at - begin).0 / 1_000_000)).collect();
+    assert!(of.len() == 1 && of[0].0 == flight[0].seq && (9..15).contains(&of[0].1), "{of:?}");
+    let last = peer.expect(&mut world, "the time-out");
+    assert_eq!((last.seq, last.payload.len()), (flight[0].seq, 1460));
+    peer.rcv_nxt += 14_600;
+    peer.send_next(&mut world, ACK, b"");
+    peer.run(&mut world, MS);
+    assert_eq!(stream.unacknowledged(), 0);
+}
+
 /// s06, s07, s09: TIME_WAIT takes everything that may still come, and nothing of it reaches a socket.
 #[test]
 fn s07_s09_time_wait_absorbs() {

@@ -53,9 +53,8 @@ impl Stack {
         for action in actions {
             match action {
                 Action::Enter(to) => {
-                    self.note(id, || Happening::State { from: state, to, cause });
+                    self.entered(id, state, to, cause);
                     state = to;
-                    self.entered(id);
                 }
                 Action::Delete => after = After::Forget,
                 Action::TimeWait => {
@@ -73,11 +72,13 @@ impl Stack {
         Ok(())
     }
 
-    fn entered(&mut self, id: ConnectionId) {
+    fn entered(&mut self, id: ConnectionId, from: State, to: State, cause: Cause) {
         let now = self.now;
-        if let Some(connection) = self.connections.get_mut(id) {
-            connection.entered_at = now;
-        }
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.entered_at = now;
+        let tuple = connection.block.tuple;
+        tracing::debug!(%tuple, %from, %to, %cause, "state");
+        self.log.push(now, tuple, Happening::State { from, to, cause });
     }
 
     fn perform_one(&mut self, id: ConnectionId, action: Action, arrival: Option<&Arrival<'_>>) -> Result<(), NicError> {
