@@ -462,6 +462,74 @@ fn turns_an_ack_round_quickly() {
     }
 }
 
+/// Segments in order, one behind the other with the smallest gap; gives the cycles from the first word to the last byte's write.
+fn flood(world: &mut World, count: u32, options: &[u8], length: u32) -> u64 {
+    let data = world.bytes((count * length) as usize);
+    let mut line = Line::default();
+    for (k, payload) in data.chunks(length as usize).enumerate() {
+        let seq = RCV_NXT.wrapping_add(length * u32::try_from(k).unwrap());
+        line.frame(&frames::padded(Spec { options: options.to_vec(), ..segment(seq, SND_NXT, payload.to_vec()) }.frame(), 0));
+        // Terminate is the first character of the gap.
+        line.put(&[IDLE; 11]);
+        while line.0.len() % 4 != 0 {
+            line.put(&[IDLE]);
+        }
+    }
+    world.line.extend(line.words());
+    let start = world.dut.cycles();
+    world.wait(100_000, "the end of the line", |w| w.line.is_empty());
+    for _ in 0..500 {
+        world.cycle();
+    }
+    let cycles = world.writes.last_beat - start;
+    for (k, byte) in data.iter().enumerate() {
+        let at = RECEIVE_RING + u64::from(RCV_NXT.wrapping_add(u32::try_from(k).unwrap())) % (1 << RING_LOG2);
+        assert_eq!(world.reads.memory.get(&at), Some(byte), "byte {k}");
+    }
+    assert_eq!((world.count(counter::RX_IN_ORDER), world.count(counter::RX_BUFFER_FULL)), (count, 0));
+    cycles
+}
+
+#[test]
+fn receives_at_the_speed_of_the_wire() {
+    for (count, options, length) in [(30, timestamps(200, 0), MSS), (400, vec![], 6)] {
+        let mut world = World::new(0, 40);
+        world.start();
+        world.submit(&install());
+        for _ in 0..300 {
+            world.cycle();
+        }
+        let cycles = flood(&mut world, count, &options, length);
+        let each = cycles as f64 / f64::from(count);
+        println!("payload {length}: {each:.2} cycles a segment, {:.3} bytes a cycle", f64::from(length) / each);
+        // What the wire takes for a segment, and the way through the engine once.
+        let wire = f64::from((8 + length.max(6) + 20 + 20 + 14 + u32::try_from(options.len()).unwrap() + 4 + 12).div_ceil(4)) / 2.0;
+        assert!(cycles as f64 <= f64::from(count) * wire + 300.0, "{cycles} cycles, the wire takes {wire} each");
+    }
+}
+
+#[test]
+fn sends_at_the_speed_of_the_wire() {
+    let mut world = World::new(0, 40);
+    world.start();
+    world.submit(&install());
+    let count = 10;
+    let data = world.bytes((count * MSS) as usize);
+    for (k, byte) in data.iter().enumerate() {
+        let at = SEND_RING + u64::from(SND_NXT.wrapping_add(u32::try_from(k).unwrap())) % (1 << RING_LOG2);
+        world.store(at, &[*byte]);
+    }
+    world.submit(&[Command::new(Opcode::Send, FLOW, 0).with(command::SEND_LIMIT, SND_NXT.wrapping_add(count * MSS).into())]);
+    let segments: Vec<Sent> = (0..count).map(|_| world.sent()).collect();
+    let sent: Vec<u8> = segments.iter().flat_map(|s| s.payload()[66..].to_vec()).collect();
+    assert!(sent == data, "the bytes of the ring");
+    let characters = segments[9].start - segments[0].start;
+    let rate = f64::from(9 * MSS) / (characters as f64 / 8.0);
+    println!("payload {MSS}: {rate:.3} bytes a cycle, {} characters a segment", characters / 9);
+    // 8 of preamble, 66 of headers, 4 of FCS and a gap of 12 on the average.
+    assert!(rate >= 0.99 * 8.0 * f64::from(MSS) / f64::from(MSS + 90), "{rate}");
+}
+
 #[test]
 fn resets_on_command() {
     let mut world = World::new(0, 40);
