@@ -404,7 +404,7 @@ fn churn_leaves_nothing_behind() {
     let setup = Setup { impairment: Impairment { seed: 5, tx: way, rx: way }, ..Setup::default() };
     let mut world = World::pair(config(1), config(2), &setup);
     let listener = listen(&mut world, 1, 80);
-    for round in 0..300 {
+    for round in 0..3000 {
         let (client, server) = connect_in(&mut world, &listener);
         one_life(&mut world, round, client, server);
     }
