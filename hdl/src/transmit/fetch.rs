@@ -2,9 +2,12 @@
 
 #![allow(missing_docs, reason = "what the derives write has no comment")]
 
-use crate::types::{ChannelRx, ChannelTx, FetchJob, FetchKind, ReadJob, SealRequest, BUFFER_BITS, LENGTH_BITS};
+use crate::types::{ChannelRx, ChannelTx, FetchJob, FetchKind, ReadJob, SealRequest, LENGTH_BITS};
 use rust_hdl::prelude::*;
 
+/// Bits of a beat's number in the transmit buffer (8 bytes a beat: 32 KiB).
+pub const BUFFER_BITS: usize = 12;
+const _: () = assert!(1 << BUFFER_BITS == 4096, "what `limit` is reset to");
 /// Bits of a number of beats in the transmit buffer, 0 to all of them.
 pub const LEVEL_BITS: usize = BUFFER_BITS + 1;
 

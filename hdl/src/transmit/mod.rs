@@ -27,7 +27,7 @@ use crate::stream::{StreamRx, StreamTx};
 use crate::types::{ChannelRx, ChannelTx, FetchJob, ReadJob, SealRequest, Segment};
 use build::Build;
 use collect::Collect;
-use fetch::{Arrival, Fetch, Stored};
+use fetch::{Arrival, Fetch, Stored, BUFFER_BITS, LEVEL_BITS};
 use rust_hdl::prelude::*;
 use supply::Supply;
 
@@ -67,7 +67,7 @@ pub struct Transmit {
     planned: Fifo<SealRequest, 5, 6>,
     stored: Fifo<Stored, 5, 6>,
     collect: Collect,
-    buffer: Fifo<Bits<64>, 12, 13>,
+    buffer: Fifo<Bits<64>, BUFFER_BITS, LEVEL_BITS>,
     sums: Fifo<Bits<16>, 5, 6>,
     supply: Supply,
     build: Build,
