@@ -51,6 +51,22 @@ impl Header {
         header
     }
 
+    /// Changes address and window so that both sums lie just above 0: what folding them must carry round.
+    pub(crate) fn at_edge(mut self, rng: &mut impl Rng, local_mac: [u8; 6], payload: &[u8]) -> Header {
+        let ethernet = if self.vlan.is_some() { 18 } else { 14 };
+        let moved = |from: u16, has: &[u8], to: u16| {
+            let has = u32::from(u16::from_be_bytes([has[0], has[1]]));
+            u16::try_from((u32::from(from) + has + 0xffff - u32::from(to)) % 0xffff).expect("16 bits")
+        };
+        let frame = self.frame(local_mac, payload);
+        let low = u16::try_from(self.local_ip & 0xffff).expect("16 bits");
+        let low = moved(low, &frame[ethernet + 10..], 0xffff - rng.random_range(1..6));
+        self.local_ip = self.local_ip & 0xffff_0000 | u32::from(low);
+        let frame = self.frame(local_mac, payload);
+        self.window = moved(self.window, &frame[ethernet + 36..], 0xffff - rng.random_range(1..20));
+        self
+    }
+
     /// For the port; what does not count is random.
     pub(crate) fn packed(&self, rng: &mut impl Rng) -> Vec<u64> {
         let mac = self.remote_mac.iter().rev().fold(0, |v, b| v << 8 | u64::from(*b));

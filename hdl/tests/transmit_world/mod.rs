@@ -256,10 +256,18 @@ impl World {
         self.jobs.push_back(packed(&job, &mut self.rng));
     }
 
+    fn header(&mut self, tag: bool, stamps: bool, payload: &[u8]) -> Header {
+        let header = Header::random(&mut *self.rng, tag, stamps, payload.len() as u64);
+        if self.rng.random_range(0..4) == 0 {
+            return header.at_edge(&mut *self.rng, self.local_mac, payload);
+        }
+        header
+    }
+
     /// A segment with so much payload.
     pub(crate) fn segment(&mut self, length: u64, tag: bool, stamps: bool) {
         let job = self.job(0, length);
-        let header = Header::random(&mut *self.rng, tag, stamps, length);
+        let header = self.header(tag, stamps, &job.bytes);
         self.frames.push_back(header.frame(self.local_mac, &job.bytes));
         self.headers.push_back(header);
         self.plan(job);
@@ -267,7 +275,7 @@ impl World {
 
     /// A pure ACK.
     pub(crate) fn ack(&mut self, tag: bool, stamps: bool) {
-        let header = Header::random(&mut *self.rng, tag, stamps, 0);
+        let header = self.header(tag, stamps, &[]);
         self.ack_frames.push_back(header.frame(self.local_mac, &[]));
         let packed = header.packed(&mut *self.rng);
         self.acks.push_back(packed);
