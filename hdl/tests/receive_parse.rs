@@ -688,3 +688,121 @@ fn a_reset_at_any_moment_begins_anew() {
         assert_eq!(bench.counts[GOOD], 2);
     }
 }
+
+#[test]
+fn a_full_queue_makes_the_stream_wait() {
+    let mut bench = Bench::new(13);
+    // Small enough that not the buffer but the queue is what fills.
+    let frames: Vec<Vec<u8>> = (0..600usize).map(|k| (0..14 + k % 3).map(|_| bench.random.random_range(10..250)).collect()).collect();
+    bench.dut.set("m.ready", 0);
+    let mut sent = 0;
+    'frames: for frame in &frames {
+        for (data, keep, last) in beats(frame) {
+            bench.offer(data, keep, last, false);
+            let mut waited = 0;
+            loop {
+                bench.dut.eval();
+                let taken = bench.dut.get("s.ready") == 1;
+                if !taken && waited == 50 {
+                    break 'frames;
+                }
+                waited += 1;
+                bench.tick();
+                if taken {
+                    break;
+                }
+            }
+        }
+        bench.expect(frame, false);
+        sent += 1;
+    }
+    assert!((504..=512).contains(&sent), "{sent} frames went in");
+    bench.idle();
+    let mut parsed = vec![];
+    bench.dut.set("m.ready", 1);
+    for _ in 0..600 {
+        bench.dut.eval();
+        if bench.dut.get("m.valid") == 1 {
+            parsed.push(Parsed::of(&bench.dut.get_wide("m.data")));
+        }
+        bench.tick();
+    }
+    assert_eq!(parsed.len(), sent);
+    for parsed in parsed {
+        bench.check(&parsed);
+    }
+    let rest: Vec<(Vec<u8>, bool)> = frames[sent..].iter().map(|f| (f.clone(), false)).collect();
+    bench.run(&rest, FULL_SPEED);
+}
+
+/// Reads frames out of a buffer that is nearly full, while others come in.
+#[derive(Default)]
+struct Reader {
+    waiting: VecDeque<Parsed>,
+    stored: Vec<u8>,
+    asked: usize,
+    /// Beats of the frames that are kept.
+    kept: usize,
+}
+
+#[test]
+fn frames_are_read_and_freed_while_others_come_in() {
+    let mut bench = Bench::new(14);
+    let (mut reader, mut sent, mut out, mut beats_left) = (Reader::default(), VecDeque::new(), 0u64, VecDeque::new());
+    let total = 3000;
+    for _ in 0..total {
+        let payload = bench.random.random_range(0..1461);
+        let frame = padded(Spec::random(&mut *bench.random, vec![], payload).frame(), 0);
+        beats_left.extend(beats(&frame));
+        sent.push_back(frame);
+    }
+    bench.dut.set("m.ready", 1);
+    let (mut quiet, mut offered) = (0, false);
+    while quiet < 20 {
+        offered = offered || bench.random.random_bool(0.9);
+        match beats_left.front().copied() {
+            Some((data, keep, last)) if offered => bench.offer(data, keep, last, false),
+            _ => bench.idle(),
+        }
+        // Wait until the buffer is nearly full, but for the end.
+        let go = reader.kept > 3900 || beats_left.is_empty() || bench.random.random_bool(0.01);
+        let mut freed = 0;
+        if let Some(parsed) = reader.waiting.front() {
+            let size = parsed.length.div_ceil(8);
+            if reader.asked > 0 {
+                reader.stored.extend(bench.dut.get("read_data").to_le_bytes());
+            }
+            if reader.asked == size {
+                // What was dropped is missing from the frames that come out.
+                let frame = std::iter::from_fn(|| sent.pop_front()).find(|f| reader.stored[..parsed.length] == f[..]);
+                assert!(frame.is_some(), "a frame that was never sent");
+                (reader.asked, freed) = (0, size);
+                reader.stored.clear();
+                reader.waiting.pop_front();
+                out += 1;
+            } else if go || reader.asked > 0 {
+                bench.dut.set("read_address", ((parsed.start + reader.asked) % BUFFER) as u64);
+                reader.asked += 1;
+            }
+        }
+        reader.kept -= freed;
+        bench.dut.set("free", u64::from(freed > 0));
+        bench.dut.set("free_beats", freed as u64);
+        bench.dut.eval();
+        if bench.dut.get("s.valid") == 1 && bench.dut.get("s.ready") == 1 {
+            beats_left.pop_front();
+            offered = false;
+        }
+        if bench.dut.get("m.valid") == 1 {
+            let parsed = Parsed::of(&bench.dut.get_wide("m.data"));
+            reader.kept += parsed.length.div_ceil(8);
+            assert!(reader.kept <= BUFFER);
+            reader.waiting.push_back(parsed);
+        }
+        bench.tick();
+        quiet = if beats_left.is_empty() && reader.waiting.is_empty() { quiet + 1 } else { 0 };
+    }
+    println!("{out} of {total} kept");
+    assert!(out > 1000 && bench.counts[FULL] > 100);
+    assert_eq!((out + bench.counts[FULL], bench.counts[GOOD]), (total, out));
+}
