@@ -7,6 +7,14 @@
 //!                         |  options  timestamps
 //!                         +> store    ring in block RAM -----> write engine
 //! ```
+//!
+//! Area and clock in an ECP5-5G-85F, one placement (`cargo xtask synth --module NAME --seeds 1`):
+//!
+//! | module | LUT4 | FF | block RAM | MHz |
+//! |---|---|---|---|---|
+//! | inject | 311 | 116 | 2 | 239 |
+//! | parser | 2216 | 1856 | 25 | 188 |
+//! | lookup | 1523 | 1170 | 16 | 160 |
 
 pub mod fields;
 pub mod hash;
