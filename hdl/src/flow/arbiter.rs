@@ -7,7 +7,7 @@
 //!
 //! TIMER and REPORT go from cycle 4 to 9 at once.
 
-use super::state::Class;
+use super::state::{Class, Classes};
 use crate::types::FLOW_BITS;
 use rust_hdl::prelude::*;
 
@@ -40,6 +40,8 @@ pub struct Arbiter {
     pub answered: Signal<In, Bit>,
     /// The operation under way.
     pub operation: Signal<Out, Class>,
+    /// The same, a bit each.
+    pub classes: Signal<Out, Classes>,
     /// Cycle 1: its input is taken, its flow is read.
     pub take: Signal<Out, Bit>,
     /// Cycle 2: the flow's state is loaded.
@@ -56,6 +58,7 @@ pub struct Arbiter {
     pub sweep_flow: Signal<Out, Bits<FLOW_BITS>>,
     cycle: DFF<Bits<4>>,
     now: DFF<Class>,
+    bits: DFF<Classes>,
     taking: DFF<Bit>,
     loading: DFF<Bit>,
     asking: DFF<Bit>,
@@ -69,8 +72,9 @@ pub struct Arbiter {
 impl Logic for Arbiter {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, cycle, now, taking, loading, asking, committing, plan_went, sweeping, sweep_at);
+        dff_setup!(self, clock, cycle, now, bits, taking, loading, asking, committing, plan_went, sweeping, sweep_at);
         self.operation.next = self.now.q.val();
+        self.classes.next = self.bits.q.val();
         self.take.next = self.taking.q.val();
         self.load.next = self.loading.q.val();
         self.ask.next = self.asking.q.val();
@@ -82,7 +86,7 @@ impl Logic for Arbiter {
         self.taking.d.next = false;
         self.loading.d.next = self.taking.q.val();
         self.committing.d.next = false;
-        self.short.next = (self.now.q.val() == Class::Timer) | (self.now.q.val() == Class::Report);
+        self.short.next = self.bits.q.val().timer | self.bits.q.val().report;
         if self.cycle.q.val() == bits::<4>(0) {
             if !self.sweeping.q.val()
                 & (self.seal.val() | self.segment.val() | self.ack.val() | self.timer.val() | self.report.val() | self.plan.val() | self.command.val())
@@ -90,27 +94,41 @@ impl Logic for Arbiter {
                 self.cycle.d.next = bits::<4>(1);
                 self.taking.d.next = true;
             }
+            self.bits.d.next.seal = false;
+            self.bits.d.next.segment = false;
+            self.bits.d.next.ack = false;
+            self.bits.d.next.timer = false;
+            self.bits.d.next.report = false;
+            self.bits.d.next.plan = false;
+            self.bits.d.next.command = false;
             if self.seal.val() {
                 self.now.d.next = Class::Seal;
+                self.bits.d.next.seal = true;
             } else if self.segment.val() {
                 self.now.d.next = Class::Segment;
+                self.bits.d.next.segment = true;
             } else if self.ack.val() {
                 self.now.d.next = Class::Ack;
+                self.bits.d.next.ack = true;
             } else if self.timer.val() {
                 self.now.d.next = Class::Timer;
+                self.bits.d.next.timer = true;
             } else if self.report.val() {
                 self.now.d.next = Class::Report;
+                self.bits.d.next.report = true;
             } else if self.plan.val() & !(self.command.val() & self.plan_went.q.val()) {
                 self.now.d.next = Class::Plan;
+                self.bits.d.next.plan = true;
             } else {
                 self.now.d.next = Class::Command;
+                self.bits.d.next.command = true;
             }
         } else if self.committing.q.val() {
             self.cycle.d.next = bits::<4>(0);
-            if self.now.q.val() == Class::Plan {
+            if self.bits.q.val().plan {
                 self.plan_went.d.next = true;
             }
-            if self.now.q.val() == Class::Command {
+            if self.bits.q.val().command {
                 self.plan_went.d.next = false;
             }
         } else if self.asking.q.val() {
@@ -129,7 +147,7 @@ impl Logic for Arbiter {
                 self.committing.d.next = true;
             }
             if self.cycle.q.val() == bits::<4>(8) {
-                if (self.now.q.val() == Class::Command) & self.asks.val() {
+                if self.bits.q.val().command & self.asks.val() {
                     self.cycle.d.next = bits::<4>(10);
                     self.asking.d.next = true;
                 } else {

@@ -37,6 +37,7 @@ use super::command::Check;
 use super::control_next::ControlNext;
 use super::decode::Decode;
 use super::emit::{Counts, Emit};
+use super::outcome::Settle;
 use super::reassembly::Reassembly;
 use super::receive_next::ReceiveNext;
 use super::record::Record;
@@ -148,6 +149,7 @@ pub struct FlowCore {
     decode: Decode,
     peek: Decode,
     check: Check,
+    settle: Settle,
     receive_next: ReceiveNext,
     transmit_next: TransmitNext,
     control_next: ControlNext,
@@ -168,7 +170,6 @@ pub struct FlowCore {
     ts_val: DFF<Bits<32>>,
     deadline: DFF<Bits<32>>,
     delack_gap: DFF<Bits<32>>,
-    table_ok: DFF<Bit>,
     command_seen: DFF<Bit>,
     command_fetches: DFF<Bit>,
     due: DFF<Bit>,
@@ -184,7 +185,6 @@ pub struct FlowCore {
     count_now: DFF<Bit>,
     next_flow: Signal<Local, Bits<FLOW_BITS>>,
     head_gap: Signal<Local, Bits<32>>,
-    accepted: Signal<Local, Bit>,
     commit: Signal<Local, Bit>,
 }
 
@@ -204,7 +204,6 @@ impl Logic for FlowCore {
             ts_val,
             deadline,
             delack_gap,
-            table_ok,
             command_seen,
             command_fetches,
             due,
@@ -219,7 +218,7 @@ impl Logic for FlowCore {
             counted,
             count_now
         );
-        clock!(self, clock, arbiter, store, acceptance, acknowledge, reassembly, decide, announce, schedule, check, record);
+        clock!(self, clock, arbiter, store, acceptance, acknowledge, reassembly, decide, announce, schedule, check, settle, record);
         clock!(self, clock, ack_queue, data_queue, report_queue, delack_queue);
         self.arbiter.reset.next = self.reset.val();
         self.ack_queue.reset.next = self.reset.val();
@@ -235,7 +234,7 @@ impl Logic for FlowCore {
         self.head_gap.next = self.tick.val() - self.delack_queue.m.data.val().deadline;
         self.due.d.next = self.delack_queue.m.valid.val() & !self.head_gap.val().get_bit(31);
         self.peek.command.next = self.command.data.val();
-        self.command_seen.d.next = self.command.valid.val() & !(self.arbiter.take.val() & (self.arbiter.operation.val() == Class::Command));
+        self.command_seen.d.next = self.command.valid.val() & !(self.arbiter.take.val() & self.arbiter.classes.val().command);
         self.command_fetches.d.next = self.peek.opcodes.val().raw | self.peek.opcodes.val().inject | self.peek.opcodes.val().remove;
         self.arbiter.seal.next = self.seal.valid.val()
             & ((!self.seal.data.val().removed & !self.sealed_valid.q.val())
@@ -249,13 +248,13 @@ impl Logic for FlowCore {
             self.command_seen.q.val() & self.event_room.val() & !self.write_valid.q.val() & !(self.command_fetches.q.val() & self.fetch_valid.q.val());
 
         // Cycle 1: take it, and read its flow.
-        self.looked_up.ready.next = self.arbiter.take.val() & (self.arbiter.operation.val() == Class::Segment);
-        self.command.ready.next = self.arbiter.take.val() & (self.arbiter.operation.val() == Class::Command);
-        self.seal.ready.next = self.arbiter.take.val() & (self.arbiter.operation.val() == Class::Seal);
-        self.ack_queue.m.ready.next = self.arbiter.take.val() & (self.arbiter.operation.val() == Class::Ack);
-        self.delack_queue.m.ready.next = self.arbiter.take.val() & (self.arbiter.operation.val() == Class::Timer);
-        self.report_queue.m.ready.next = self.arbiter.take.val() & (self.arbiter.operation.val() == Class::Report);
-        self.data_queue.m.ready.next = self.arbiter.take.val() & (self.arbiter.operation.val() == Class::Plan);
+        self.looked_up.ready.next = self.arbiter.take.val() & self.arbiter.classes.val().segment;
+        self.command.ready.next = self.arbiter.take.val() & self.arbiter.classes.val().command;
+        self.seal.ready.next = self.arbiter.take.val() & self.arbiter.classes.val().seal;
+        self.ack_queue.m.ready.next = self.arbiter.take.val() & self.arbiter.classes.val().ack;
+        self.delack_queue.m.ready.next = self.arbiter.take.val() & self.arbiter.classes.val().timer;
+        self.report_queue.m.ready.next = self.arbiter.take.val() & self.arbiter.classes.val().report;
+        self.data_queue.m.ready.next = self.arbiter.take.val() & self.arbiter.classes.val().plan;
         match self.arbiter.operation.val() {
             Class::Seal => {
                 self.next_flow.next = self.seal.data.val().flow;
@@ -311,6 +310,7 @@ impl Logic for FlowCore {
         self.reassembly.seq_end.next = self.seq_end.q.val();
         self.reassembly.rcv_mss.next = self.store.rings.val().rcv_mss;
         self.reassembly.receive.next = self.store.receive.val();
+        self.decide.enabled.next = self.arbiter.classes.val().segment;
         self.decide.looked_up.next = self.segment.q.val();
         self.decide.now.next = self.now.q.val();
         self.decide.control.next = self.store.control.val();
@@ -325,7 +325,7 @@ impl Logic for FlowCore {
         self.announce.rings.next = self.store.rings.val();
         self.announce.receive.next = self.store.receive.val();
         self.announce.consumed.next = self.store.receive.val().rcv_consumed;
-        if self.arbiter.operation.val() == Class::Command {
+        if self.arbiter.classes.val().command {
             self.announce.consumed.next = self.decode.rcv_consumed.val();
         }
         self.schedule.rings.next = self.store.rings.val();
@@ -360,56 +360,51 @@ impl Logic for FlowCore {
         if self.decode.opcodes.val().install {
             self.table.data.next.generation = self.store.control.val().generation + 1;
         }
-        if self.table_reply.val().valid {
-            self.table_ok.d.next = self.table_reply.val().ok;
-        }
-        self.accepted.next = !self.check.refused.val() & (self.table_ok.q.val() | !self.decode.opcodes.val().install);
+
+        // Cycle 8 (4, 11): what the operation does, if it is not a SEGMENT.
+        self.settle.classes.next = self.arbiter.classes.val();
+        self.settle.control.next = self.store.control.val();
+        self.settle.receive.next = self.store.receive.val();
+        self.settle.fin_queued.next = self.store.transmit.val().fin_queued;
+        self.settle.marker.next = self.seal_request.q.val().removed;
+        self.settle.early.next = self.delack_gap.q.val().get_bit(31);
+        self.settle.sends.next = self.schedule.sends.val();
+        self.settle.opcodes.next = self.decode.opcodes.val();
+        self.settle.refused.next = self.check.refused.val();
+        self.settle.wants_data.next = self.check.wants_data.val();
+        self.settle.opens.next = self.announce.opens.val();
+        self.settle.table_reply.next = self.table_reply.val();
 
         // Cycle 9: the flow after the operation.
-        self.receive_next.operation.next = self.arbiter.operation.val();
+        self.receive_next.outcome.next = self.settle.outcome.val();
         self.receive_next.receive.next = self.store.receive.val();
         self.receive_next.verdict.next = self.decide.verdict.val();
         self.receive_next.placement.next = self.reassembly.placement.val();
         self.receive_next.ts_val.next = self.segment.q.val().parsed.ts_val;
         self.receive_next.now.next = self.now.q.val();
         self.receive_next.deadline.next = self.deadline.q.val();
-        self.receive_next.announces.next = self.emit.acks.val() | self.emit.seals.val();
         self.receive_next.rcv_adv.next = self.announce.rcv_adv.val();
-        self.receive_next.carries.next = self.emit.carries.val();
-        self.receive_next.owes.next = self.control_next.owes.val();
-        self.receive_next.opcodes.next = self.decode.opcodes.val();
-        self.receive_next.accepted.next = self.accepted.val();
         self.receive_next.loaded.next = self.decode.receive.val();
         self.receive_next.rcv_consumed.next = self.decode.rcv_consumed.val();
-        self.transmit_next.operation.next = self.arbiter.operation.val();
-        self.transmit_next.active.next = self.store.control.val().active;
+        self.transmit_next.outcome.next = self.settle.outcome.val();
+        self.transmit_next.fin.next = self.decode.opcodes.val().flag;
         self.transmit_next.transmit.next = self.store.transmit.val();
         self.transmit_next.verdict.next = self.decide.verdict.val();
         self.transmit_next.field.next = self.acknowledge.field.val();
         self.transmit_next.seq.next = self.segment.q.val().parsed.seq;
         self.transmit_next.ack.next = self.segment.q.val().parsed.ack;
-        self.transmit_next.ts_present.next = self.segment.q.val().parsed.ts_present;
         self.transmit_next.ts_ecr.next = self.segment.q.val().parsed.ts_ecr;
         self.transmit_next.plan.next = self.schedule.plan.val();
         self.transmit_next.now.next = self.now.q.val();
-        self.transmit_next.opcodes.next = self.decode.opcodes.val();
-        self.transmit_next.accepted.next = self.accepted.val();
         self.transmit_next.loaded.next = self.decode.transmit.val();
         self.transmit_next.limit.next = self.decode.limit.val();
         self.transmit_next.cwnd.next = self.decode.cwnd.val();
         self.transmit_next.from.next = self.decode.from.val();
-        self.control_next.operation.next = self.arbiter.operation.val();
+        self.control_next.classes.next = self.arbiter.classes.val();
+        self.control_next.outcome.next = self.settle.outcome.val();
+        self.control_next.pending.next = self.schedule.plan.val().pending;
         self.control_next.control.next = self.store.control.val();
-        self.control_next.ack_owed.next = self.store.receive.val().ack_owed;
         self.control_next.verdict.next = self.decide.verdict.val();
-        self.control_next.plan.next = self.schedule.plan.val();
-        self.control_next.reports.next = self.emit.reports.val();
-        self.control_next.due.next = self.store.receive.val().delack_armed & !self.delack_gap.q.val().get_bit(31);
-        self.control_next.later.next = self.store.receive.val().delack_armed & self.delack_gap.q.val().get_bit(31);
-        self.control_next.opcodes.next = self.decode.opcodes.val();
-        self.control_next.accepted.next = self.accepted.val();
-        self.control_next.wants_data.next = self.check.wants_data.val();
-        self.control_next.opens.next = self.announce.opens.val();
         for k in 0..RANGES {
             self.reassembly.range[k].next = self.store.range[k].val();
             self.record.range[k].next = self.store.range[k].val();
@@ -437,11 +432,9 @@ impl Logic for FlowCore {
         self.store.next_transmit.next = self.transmit_next.next_transmit.val();
         self.store.write_state.next = self.commit.val();
         self.store.next_address.next = self.decode.address.val();
-        self.store.write_address.next =
-            self.commit.val() & (self.arbiter.operation.val() == Class::Command) & self.accepted.val() & self.decode.opcodes.val().address;
+        self.store.write_address.next = self.commit.val() & self.settle.outcome.val().address;
         self.store.next_rings.next = self.decode.rings.val();
-        self.store.write_rings.next =
-            self.commit.val() & (self.arbiter.operation.val() == Class::Command) & self.accepted.val() & self.decode.opcodes.val().rings;
+        self.store.write_rings.next = self.commit.val() & self.settle.outcome.val().rings;
 
         // Cycle 9: the queues.
         self.ack_queue.s.valid.next = self.commit.val() & self.control_next.push_ack.val();
@@ -453,7 +446,7 @@ impl Logic for FlowCore {
         self.delack_queue.s.valid.next = self.commit.val() & self.control_next.push_delack.val();
         self.delack_queue.s.data.next.flow = self.flow.q.val();
         self.delack_queue.s.data.next.deadline = self.deadline.q.val();
-        if self.arbiter.operation.val() == Class::Timer {
+        if self.arbiter.classes.val().timer {
             self.delack_queue.s.data.next.deadline = self.store.receive.val().delack_deadline;
         }
 
@@ -465,11 +458,11 @@ impl Logic for FlowCore {
         self.record.whole.next = self.emit.record_whole.val();
         self.record.receive.next = self.store.receive.val();
         self.record.transmit.next = self.store.transmit.val();
-        self.emit.operation.next = self.arbiter.operation.val();
+        self.emit.classes.next = self.arbiter.classes.val();
+        self.emit.outcome.next = self.settle.outcome.val();
         self.emit.flow.next = self.flow.q.val();
         self.emit.now.next = self.now.q.val();
         self.emit.ts_val.next = self.ts_val.q.val();
-        self.emit.control.next = self.store.control.val();
         self.emit.receive.next = self.store.receive.val();
         self.emit.transmit.next = self.store.transmit.val();
         self.emit.rings.next = self.store.rings.val();
@@ -482,9 +475,7 @@ impl Logic for FlowCore {
         self.emit.plan.next = self.schedule.plan.val();
         self.emit.command.next = self.order.q.val().get_bits::<32>(0);
         self.emit.opcodes.next = self.decode.opcodes.val();
-        self.emit.accepted.next = self.accepted.val();
         self.emit.raw.next = self.decode.raw.val();
-        self.emit.opens.next = self.announce.opens.val();
         self.emit.record.next = self.record.record.val();
         self.write.data.next = self.write_job.q.val();
         self.write.valid.next = self.write_valid.q.val();
@@ -508,19 +499,19 @@ impl Logic for FlowCore {
         }
         self.counted.d.next = self.emit.counts.val();
         self.count_now.d.next = self.commit.val();
-        if self.commit.val() & self.emit.writes.val() {
+        if self.commit.val() & self.settle.outcome.val().writes {
             self.write_job.d.next = self.emit.write.val();
             self.write_valid.d.next = true;
         }
-        if self.commit.val() & self.emit.fetches.val() {
+        if self.commit.val() & self.settle.outcome.val().fetches {
             self.fetch_job.d.next = self.emit.fetch.val();
             self.fetch_valid.d.next = true;
         }
-        if self.commit.val() & self.emit.acks.val() {
+        if self.commit.val() & self.settle.outcome.val().acks {
             self.ack.d.next = self.emit.segment.val();
             self.ack_valid.d.next = true;
         }
-        if self.commit.val() & self.emit.seals.val() {
+        if self.commit.val() & self.settle.outcome.val().seals {
             self.sealed_segment.d.next = self.emit.segment.val();
             self.sealed_valid.d.next = true;
         }

@@ -5,7 +5,8 @@
 use super::decode::{Opcodes, RawFrame};
 use super::reassembly::Placement;
 use super::schedule::Plan;
-use super::state::{Class, FlowAddress, FlowControl, FlowReceive, FlowRings, FlowTransmit};
+use super::outcome::Outcome;
+use super::state::{Classes, FlowAddress, FlowReceive, FlowRings, FlowTransmit};
 use super::verdict::Verdict;
 use crate::types::{FetchJob, FetchKind, LookedUp, SealRequest, Segment, WriteJob, WriteKind, FLOW_BITS, LENGTH_BITS, RECORD_BITS};
 use rust_hdl::prelude::*;
@@ -37,15 +38,15 @@ pub struct Counts {
 #[derive(LogicBlock)]
 pub struct Emit {
     /// The operation.
-    pub operation: Signal<In, Class>,
+    pub classes: Signal<In, Classes>,
+    /// What it does, if it is not a SEGMENT.
+    pub outcome: Signal<In, Outcome>,
     /// Its flow.
     pub flow: Signal<In, Bits<FLOW_BITS>>,
     /// Tick of this operation.
     pub now: Signal<In, Bits<32>>,
     /// TSval of a segment sent now.
     pub ts_val: Signal<In, Bits<32>>,
-    /// The flow before the operation.
-    pub control: Signal<In, FlowControl>,
     /// The flow before the operation.
     pub receive: Signal<In, FlowReceive>,
     /// The flow before the operation.
@@ -70,12 +71,8 @@ pub struct Emit {
     pub command: Signal<In, Bits<32>>,
     /// COMMAND: what it is.
     pub opcodes: Signal<In, Opcodes>,
-    /// COMMAND: it is not refused.
-    pub accepted: Signal<In, Bit>,
     /// COMMAND: the frame of RAW and INJECT.
     pub raw: Signal<In, RawFrame>,
-    /// COMMAND: CONSUMED opens the window far enough.
-    pub opens: Signal<In, Bit>,
     /// The record made of the four below.
     pub record: Signal<In, Bits<RECORD_BITS>>,
     /// Kind of the record.
@@ -88,30 +85,14 @@ pub struct Emit {
     pub record_snapshot: Signal<Out, Bit>,
     /// It has all values.
     pub record_whole: Signal<Out, Bit>,
-    /// There is a write job.
-    pub writes: Signal<Out, Bit>,
     /// The write job.
     pub write: Signal<Out, WriteJob>,
-    /// There is a fetch job.
-    pub fetches: Signal<Out, Bit>,
     /// The fetch job.
     pub fetch: Signal<Out, FetchJob>,
-    /// A pure ACK goes out.
-    pub acks: Signal<Out, Bit>,
-    /// A segment goes out whose payload is there.
-    pub seals: Signal<Out, Bit>,
     /// The ACK or the segment.
     pub segment: Signal<Out, Segment>,
-    /// REPORT: an event is written.
-    pub reports: Signal<Out, Bit>,
-    /// PLAN: a segment that carries the ACK is planned.
-    pub carries: Signal<Out, Bit>,
     /// What is counted.
     pub counts: Signal<Out, Counts>,
-    is_segment: Signal<Local, Bit>,
-    is_command: Signal<Local, Bit>,
-    removed: Signal<Local, Bit>,
-    refused: Signal<Local, Bit>,
     kind_flow: Constant<Bits<8>>,
     kind_removed: Constant<Bits<8>>,
     kind_bad: Constant<Bits<8>>,
@@ -124,11 +105,11 @@ pub struct Emit {
 impl Default for Emit {
     fn default() -> Self {
         Self {
-            operation: Signal::default(),
+            classes: Signal::default(),
+            outcome: Signal::default(),
             flow: Signal::default(),
             now: Signal::default(),
             ts_val: Signal::default(),
-            control: Signal::default(),
             receive: Signal::default(),
             transmit: Signal::default(),
             rings: Signal::default(),
@@ -141,29 +122,17 @@ impl Default for Emit {
             plan: Signal::default(),
             command: Signal::default(),
             opcodes: Signal::default(),
-            accepted: Signal::default(),
             raw: Signal::default(),
-            opens: Signal::default(),
             record: Signal::default(),
             record_kind: Signal::default(),
             record_flow: Signal::default(),
             record_extra: Signal::default(),
             record_snapshot: Signal::default(),
             record_whole: Signal::default(),
-            writes: Signal::default(),
             write: Signal::default(),
-            fetches: Signal::default(),
             fetch: Signal::default(),
-            acks: Signal::default(),
-            seals: Signal::default(),
             segment: Signal::default(),
-            reports: Signal::default(),
-            carries: Signal::default(),
             counts: Signal::default(),
-            is_segment: Signal::default(),
-            is_command: Signal::default(),
-            removed: Signal::default(),
-            refused: Signal::default(),
             kind_flow: Constant::new(bits(event::Kind::Flow as LiteralType)),
             kind_removed: Constant::new(bits(event::Kind::Removed as LiteralType)),
             kind_bad: Constant::new(bits(event::Kind::BadCommand as LiteralType)),
@@ -178,28 +147,16 @@ impl Default for Emit {
 impl Logic for Emit {
     #[hdl_gen]
     fn update(&mut self) {
-        self.is_segment.next = self.operation.val() == Class::Segment;
-        self.is_command.next = self.operation.val() == Class::Command;
-        self.removed.next = (self.operation.val() == Class::Seal) & self.seal.val().removed;
-        self.refused.next = self.is_command.val() & !self.accepted.val();
-        self.reports.next = (self.operation.val() == Class::Report) & self.control.val().active & self.control.val().dirty & self.control.val().armed;
-        self.carries.next = (self.operation.val() == Class::Plan) & self.control.val().active & self.plan.val().send;
-        self.acks.next = (self.operation.val() == Class::Ack) & self.control.val().active & self.receive.val().ack_owed;
-        self.seals.next = (self.operation.val() == Class::Seal) & !self.seal.val().removed;
-        self.writes.next = self.is_segment.val() | self.reports.val() | self.removed.val() | self.refused.val();
-        self.fetches.next = self.carries.val()
-            | (self.is_command.val() & self.accepted.val() & (self.opcodes.val().raw | self.opcodes.val().inject | self.opcodes.val().remove));
-
         // The record.
         self.record_kind.next = self.kind_flow.val();
         self.record_flow.next = bit_cast::<16, FLOW_BITS>(self.flow.val());
         self.record_extra.next = self.now.val();
         self.record_whole.next = true;
         self.record_snapshot.next = true;
-        if self.operation.val() == Class::Seal {
+        if self.classes.val().seal {
             self.record_kind.next = self.kind_removed.val();
         }
-        if self.is_segment.val() {
+        if self.classes.val().segment {
             self.record_extra.next = bits::<32>(0);
             self.record_whole.next = false;
             if self.verdict.val().own {
@@ -213,7 +170,7 @@ impl Logic for Emit {
                 }
             }
         }
-        if self.is_command.val() {
+        if self.classes.val().command {
             self.record_kind.next = self.kind_bad.val();
             self.record_flow.next = self.command.val().get_bits::<16>(16);
             self.record_extra.next = self.command.val();
@@ -223,7 +180,7 @@ impl Logic for Emit {
 
         // The write job.
         self.write.next.kind = WriteKind::Event;
-        if self.is_segment.val() {
+        if self.classes.val().segment {
             if self.verdict.val().raw {
                 self.write.next.kind = WriteKind::Raw;
             } else if self.verdict.val().place {
@@ -250,7 +207,7 @@ impl Logic for Emit {
         self.fetch.next.checksum = self.raw.val().checksum;
         self.fetch.next.checksum_start = self.raw.val().checksum_start;
         self.fetch.next.checksum_offset = self.raw.val().checksum_offset;
-        if self.is_command.val() {
+        if self.classes.val().command {
             self.fetch.next.base = self.raw.val().iova;
             self.fetch.next.length = self.raw.val().length.get_bits::<LENGTH_BITS>(0);
             if self.opcodes.val().raw {
@@ -279,7 +236,7 @@ impl Logic for Emit {
         self.segment.next.ts_present = self.rings.val().timestamps;
         self.segment.next.ts_val = self.ts_val.val();
         self.segment.next.ts_ecr = self.receive.val().ts_recent;
-        if self.operation.val() == Class::Seal {
+        if self.classes.val().seal {
             self.segment.next.seq = self.seal.val().seq;
             self.segment.next.payload_length = self.seal.val().length;
             self.segment.next.control = bits::<8>(0x10) | bit_cast::<8, 1>(self.seal.val().fin.into()) | (bit_cast::<8, 1>(self.seal.val().psh.into()) << 3);
@@ -290,22 +247,22 @@ impl Logic for Emit {
         }
 
         // The counts.
-        self.counts.next.rx_raw = self.is_segment.val() & self.verdict.val().raw;
-        self.counts.next.rx_segments = self.is_segment.val() & self.verdict.val().own;
-        self.counts.next.rx_no_ack = self.is_segment.val() & self.verdict.val().no_ack;
-        self.counts.next.rx_paws = self.is_segment.val() & self.verdict.val().paws;
-        self.counts.next.rx_unacceptable = self.is_segment.val() & self.verdict.val().unacceptable;
-        self.counts.next.rx_ack_beyond = self.is_segment.val() & self.verdict.val().beyond;
-        self.counts.next.rx_ack_old = self.is_segment.val() & self.verdict.val().old;
-        self.counts.next.rx_in_order = self.is_segment.val() & self.verdict.val().place & self.placement.val().in_order;
-        self.counts.next.rx_out_of_order = self.is_segment.val() & self.verdict.val().place & !self.placement.val().in_order;
-        self.counts.next.rx_no_range = self.is_segment.val() & self.verdict.val().taken & self.placement.val().no_range;
-        self.counts.next.rx_duplicate = self.is_segment.val() & self.verdict.val().taken & self.placement.val().duplicate;
-        self.counts.next.tx_acks = self.acks.val();
-        self.counts.next.tx_segments = self.carries.val();
-        self.counts.next.tx_resent = self.carries.val() & self.plan.val().resent;
-        self.counts.next.tx_window_updates = self.is_command.val() & self.accepted.val() & self.opcodes.val().consumed & self.opens.val();
-        self.counts.next.events = self.reports.val() | self.removed.val() | self.refused.val();
-        self.counts.next.bad_commands = self.refused.val();
+        self.counts.next.rx_raw = self.verdict.val().raw;
+        self.counts.next.rx_segments = self.verdict.val().own;
+        self.counts.next.rx_no_ack = self.verdict.val().no_ack;
+        self.counts.next.rx_paws = self.verdict.val().paws;
+        self.counts.next.rx_unacceptable = self.verdict.val().unacceptable;
+        self.counts.next.rx_ack_beyond = self.verdict.val().beyond;
+        self.counts.next.rx_ack_old = self.verdict.val().old;
+        self.counts.next.rx_in_order = self.verdict.val().place & self.placement.val().in_order;
+        self.counts.next.rx_out_of_order = self.verdict.val().place & !self.placement.val().in_order;
+        self.counts.next.rx_no_range = self.verdict.val().taken & self.placement.val().no_range;
+        self.counts.next.rx_duplicate = self.verdict.val().taken & self.placement.val().duplicate;
+        self.counts.next.tx_acks = self.outcome.val().acks;
+        self.counts.next.tx_segments = self.outcome.val().carries;
+        self.counts.next.tx_resent = self.outcome.val().carries & self.plan.val().resent;
+        self.counts.next.tx_window_updates = self.outcome.val().updates;
+        self.counts.next.events = self.outcome.val().reports | self.outcome.val().removed | self.outcome.val().refused;
+        self.counts.next.bad_commands = self.outcome.val().refused;
     }
 }

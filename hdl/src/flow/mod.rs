@@ -9,6 +9,7 @@ pub mod control_next;
 pub mod core;
 pub mod decode;
 pub mod emit;
+pub mod outcome;
 pub mod reassembly;
 pub mod receive_next;
 pub mod record;

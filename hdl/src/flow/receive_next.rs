@@ -1,8 +1,8 @@
 //! The receiving half of a flow after an operation.
 
-use super::decode::Opcodes;
+use super::outcome::Outcome;
 use super::reassembly::Placement;
-use super::state::{Class, FlowRange, FlowReceive};
+use super::state::{FlowRange, FlowReceive};
 use super::verdict::Verdict;
 use rust_hdl::prelude::*;
 use toe_contract::RANGES;
@@ -10,8 +10,6 @@ use toe_contract::RANGES;
 /// Combinational; all inputs stand in cycle 9.
 #[derive(LogicBlock, Default)]
 pub struct ReceiveNext {
-    /// The operation.
-    pub operation: Signal<In, Class>,
     /// The flow before it.
     pub receive: Signal<In, FlowReceive>,
     /// Its ranges before it.
@@ -30,18 +28,10 @@ pub struct ReceiveNext {
     pub now: Signal<In, Bits<32>>,
     /// Tick of a delayed ACK armed now.
     pub deadline: Signal<In, Bits<32>>,
-    /// SEAL, ACK: a segment goes out, announcing `rcv_adv`.
-    pub announces: Signal<In, Bit>,
-    /// SEAL, ACK.
+    /// The other classes.
+    pub outcome: Signal<In, Outcome>,
+    /// SEAL, ACK: the right edge that is announced.
     pub rcv_adv: Signal<In, Bits<32>>,
-    /// PLAN: a segment that carries the ACK is planned.
-    pub carries: Signal<In, Bit>,
-    /// TIMER, COMMAND: an ACK is owed from now on.
-    pub owes: Signal<In, Bit>,
-    /// COMMAND: what it is, if it is not refused.
-    pub opcodes: Signal<In, Opcodes>,
-    /// COMMAND: it is not refused.
-    pub accepted: Signal<In, Bit>,
     /// COMMAND: what RECEIVE says.
     pub loaded: Signal<In, FlowReceive>,
     /// COMMAND: what CONSUMED says.
@@ -51,80 +41,63 @@ pub struct ReceiveNext {
     /// Its ranges after it.
     pub next_range: [Signal<Out, FlowRange>; RANGES],
     each: Signal<Local, FlowRange>,
-    places: Signal<Local, Bit>,
-    clears: Signal<Local, Bit>,
+    sent: Signal<Local, Bit>,
+    fresh: Signal<Local, Bit>,
 }
 
 impl Logic for ReceiveNext {
     #[hdl_gen]
     fn update(&mut self) {
+        self.sent.next = self.outcome.val().announces | self.outcome.val().carries | self.outcome.val().install;
+        self.fresh.next = self.outcome.val().install;
         self.next_receive.next = self.receive.val();
-        self.places.next = (self.operation.val() == Class::Segment) & self.verdict.val().place;
-        self.clears.next = (self.operation.val() == Class::Command) & self.accepted.val() & self.opcodes.val().install;
+        self.next_receive.next.ack_owed =
+            (self.receive.val().ack_owed & !self.sent.val()) | self.outcome.val().owes | self.verdict.val().urgent | self.verdict.val().owed;
+        self.next_receive.next.delack_armed = (self.receive.val().delack_armed & !self.sent.val()) | self.verdict.val().arms;
+        self.next_receive.next.challenge_valid = (self.receive.val().challenge_valid & !self.fresh.val()) | self.verdict.val().challenge;
+        self.next_receive.next.fin_known = (self.receive.val().fin_known & !self.fresh.val()) | self.verdict.val().fin_new;
+        self.next_receive.next.fin_received = (self.receive.val().fin_received & !self.fresh.val()) | self.verdict.val().fin_passed;
+        if self.verdict.val().moves {
+            self.next_receive.next.rcv_nxt = self.placement.val().rcv_nxt;
+        }
+        if self.verdict.val().moves_ts_recent {
+            self.next_receive.next.ts_recent = self.ts_val.val();
+        }
+        if self.verdict.val().challenge {
+            self.next_receive.next.challenge_at = self.now.val();
+        }
+        if self.verdict.val().arms {
+            self.next_receive.next.delack_deadline = self.deadline.val();
+        }
+        if self.verdict.val().fin_new {
+            self.next_receive.next.fin_seq = self.placement.val().fin_seq;
+        }
+        if self.outcome.val().announces {
+            self.next_receive.next.rcv_adv = self.rcv_adv.val();
+        }
+        if self.outcome.val().announces | self.outcome.val().install {
+            self.next_receive.next.last_ack_sent = self.receive.val().rcv_nxt;
+        }
+        if self.outcome.val().receive {
+            self.next_receive.next.rcv_nxt = self.loaded.val().rcv_nxt;
+            self.next_receive.next.rcv_adv = self.loaded.val().rcv_adv;
+            self.next_receive.next.rcv_consumed = self.loaded.val().rcv_consumed;
+            self.next_receive.next.ts_recent = self.loaded.val().ts_recent;
+        }
+        if self.outcome.val().consumed {
+            self.next_receive.next.rcv_consumed = self.rcv_consumed.val();
+        }
         for k in 0..RANGES {
             self.each.next = self.range[k].val();
-            if self.clears.val() | (self.places.val() & self.joined[k].val()) {
+            if self.fresh.val() | (self.verdict.val().place & self.joined[k].val()) {
                 self.each.next.held = false;
             }
-            if self.places.val() & self.takes[k].val() & !self.placement.val().in_order {
+            if self.verdict.val().holds & self.takes[k].val() {
                 self.each.next.held = true;
                 self.each.next.start = self.placement.val().start;
                 self.each.next.stop = self.placement.val().stop;
             }
             self.next_range[k].next = self.each.val();
-        }
-        if self.owes.val() {
-            self.next_receive.next.ack_owed = true;
-        }
-        if self.carries.val() | self.announces.val() {
-            self.next_receive.next.ack_owed = false;
-            self.next_receive.next.delack_armed = false;
-        }
-        if self.announces.val() {
-            self.next_receive.next.rcv_adv = self.rcv_adv.val();
-            self.next_receive.next.last_ack_sent = self.receive.val().rcv_nxt;
-        }
-        if self.operation.val() == Class::Segment {
-            if self.verdict.val().moves_ts_recent {
-                self.next_receive.next.ts_recent = self.ts_val.val();
-            }
-            if self.verdict.val().challenge {
-                self.next_receive.next.challenge_at = self.now.val();
-                self.next_receive.next.challenge_valid = true;
-            }
-            if self.verdict.val().urgent | self.verdict.val().owed {
-                self.next_receive.next.ack_owed = true;
-            }
-            if self.verdict.val().arms {
-                self.next_receive.next.delack_armed = true;
-                self.next_receive.next.delack_deadline = self.deadline.val();
-            }
-            if self.verdict.val().taken {
-                self.next_receive.next.rcv_nxt = self.placement.val().rcv_nxt;
-                if self.placement.val().fin_new {
-                    self.next_receive.next.fin_known = true;
-                    self.next_receive.next.fin_seq = self.placement.val().fin_seq;
-                }
-                if self.placement.val().fin_passed {
-                    self.next_receive.next.fin_received = true;
-                }
-            }
-        }
-        if (self.operation.val() == Class::Command) & self.accepted.val() {
-            if self.opcodes.val().receive {
-                self.next_receive.next = self.loaded.val();
-            }
-            if self.opcodes.val().consumed {
-                self.next_receive.next.rcv_consumed = self.rcv_consumed.val();
-            }
-            if self.opcodes.val().install {
-                self.next_receive.next.last_ack_sent = self.receive.val().rcv_nxt;
-                self.next_receive.next.fin_known = false;
-                self.next_receive.next.fin_received = false;
-                self.next_receive.next.ack_owed = false;
-                self.next_receive.next.delack_armed = false;
-                self.next_receive.next.challenge_valid = false;
-            }
         }
     }
 }

@@ -42,6 +42,8 @@ pub struct Schedule {
     pub rings: Signal<In, FlowRings>,
     /// The flow.
     pub transmit: Signal<In, FlowTransmit>,
+    /// There is a segment to send: right from cycle 8 on.
+    pub sends: Signal<Out, Bit>,
     /// The decision.
     pub plan: Signal<Out, Plan>,
     una_one: DFF<Bits<32>>,
@@ -221,6 +223,7 @@ impl Logic for Schedule {
         self.ready.d.next.after = self.base_after.val() + self.count.val();
         self.ready.d.next.beyond =
             self.stage.q.val().beyond | (self.count.val() > self.ahead.q.val()) | (self.stage.q.val().fin & (self.count.val() == self.ahead.q.val()));
+        self.sends.next = self.stage.q.val().send;
         self.plan.next = self.ready.q.val();
     }
 }

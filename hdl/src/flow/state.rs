@@ -27,6 +27,25 @@ pub enum Class {
     Command,
 }
 
+/// The class of the operation under way, a bit each.
+#[derive(Copy, Clone, Debug, PartialEq, Default, LogicStruct)]
+pub struct Classes {
+    /// SEAL.
+    pub seal: Bit,
+    /// SEGMENT.
+    pub segment: Bit,
+    /// ACK.
+    pub ack: Bit,
+    /// TIMER.
+    pub timer: Bit,
+    /// REPORT.
+    pub report: Bit,
+    /// PLAN.
+    pub plan: Bit,
+    /// COMMAND.
+    pub command: Bit,
+}
+
 /// Where a flow's segments go: written by ADDRESS.
 #[derive(Copy, Clone, Debug, PartialEq, Default, LogicStruct)]
 pub struct FlowAddress {

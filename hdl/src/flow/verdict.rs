@@ -30,12 +30,30 @@ pub struct Verdict {
     pub beyond: Bit,
     /// Stopped by step 4: too old.
     pub old: Bit,
-    /// The ACK field is taken.
-    pub applies: Bit,
     /// Payload and FIN are looked at.
     pub taken: Bit,
     /// Payload is placed.
     pub place: Bit,
+    /// Out of order: it goes into a range.
+    pub holds: Bit,
+    /// RCV.NXT may move.
+    pub moves: Bit,
+    /// The FIN becomes known.
+    pub fin_new: Bit,
+    /// The FIN is received.
+    pub fin_passed: Bit,
+    /// SND.UNA moves.
+    pub advances: Bit,
+    /// A round-trip sample was taken.
+    pub sample: Bit,
+    /// TSecr is kept.
+    pub keeps_ecr: Bit,
+    /// A duplicate ACK is counted.
+    pub duplicate: Bit,
+    /// The send window is set.
+    pub updates: Bit,
+    /// The send window is the largest so far.
+    pub widest: Bit,
     /// An ACK that is limited goes out now.
     pub challenge: Bit,
     /// An ACK, at once.
@@ -55,6 +73,8 @@ pub struct Verdict {
 pub struct Decide {
     /// Clock.
     pub clock: Signal<In, Clock>,
+    /// The operation is a SEGMENT; nothing is true if not.
+    pub enabled: Signal<In, Bit>,
     /// The segment.
     pub looked_up: Signal<In, LookedUp>,
     /// Tick of this operation.
@@ -105,6 +125,7 @@ impl Default for Decide {
     fn default() -> Self {
         Self {
             clock: Signal::default(),
+            enabled: Signal::default(),
             looked_up: Signal::default(),
             now: Signal::default(),
             control: Signal::default(),
@@ -165,7 +186,8 @@ impl Logic for Decide {
         );
         // Cycle 3: whose is it? Control bits: FIN 0, SYN 1, RST 2, ACK 4, URG 5.
         self.since_challenge.d.next = self.now.val() - self.receive.val().challenge_at;
-        self.own.d.next = self.looked_up.val().parsed.fast
+        self.own.d.next = self.enabled.val()
+            & self.looked_up.val().parsed.fast
             & self.looked_up.val().hit
             & self.control.val().active
             & (self.looked_up.val().generation == self.control.val().generation);
@@ -196,8 +218,8 @@ impl Logic for Decide {
             | (self.placement.val().held & self.has_payload.q.val())
             | self.looked_up.val().parsed.control.get_bit(0)
             | (self.moves.val() & self.placement.val().narrow);
-        self.ready.d.next.raw = !self.own.q.val() | self.flagged.q.val();
-        self.ready.d.next.no_flow = self.looked_up.val().parsed.fast & !self.own.q.val();
+        self.ready.d.next.raw = self.enabled.val() & (!self.own.q.val() | self.flagged.q.val());
+        self.ready.d.next.no_flow = self.enabled.val() & self.looked_up.val().parsed.fast & !self.own.q.val();
         self.ready.d.next.own = self.own.q.val();
         self.ready.d.next.no_ack = self.own.q.val() & !self.flagged.q.val() & !self.looked_up.val().parsed.control.get_bit(4);
         self.ready.d.next.paws = self.paws_stops.q.val();
@@ -205,9 +227,18 @@ impl Logic for Decide {
         self.ready.d.next.moves_ts_recent = self.fine.q.val() & self.moves_ts_recent.val();
         self.ready.d.next.beyond = self.beyond.q.val();
         self.ready.d.next.old = self.old.q.val();
-        self.ready.d.next.applies = self.applies.q.val();
         self.ready.d.next.taken = self.taken.val();
         self.ready.d.next.place = self.taken.val() & self.placement.val().place;
+        self.ready.d.next.holds = self.taken.val() & self.placement.val().place & !self.placement.val().in_order;
+        self.ready.d.next.moves = self.taken.val() & (self.moves.val() | self.placement.val().fin_passed);
+        self.ready.d.next.fin_new = self.taken.val() & self.placement.val().fin_new;
+        self.ready.d.next.fin_passed = self.taken.val() & self.placement.val().fin_passed;
+        self.ready.d.next.advances = self.applies.q.val() & self.field.val().advances;
+        self.ready.d.next.sample = self.applies.q.val() & self.field.val().advances & self.field.val().sample;
+        self.ready.d.next.keeps_ecr = self.applies.q.val() & self.field.val().advances & self.looked_up.val().parsed.ts_present;
+        self.ready.d.next.duplicate = self.applies.q.val() & self.field.val().duplicate;
+        self.ready.d.next.updates = self.applies.q.val() & self.field.val().updates;
+        self.ready.d.next.widest = self.applies.q.val() & self.field.val().updates & self.field.val().widest;
         self.ready.d.next.challenge = self.limited.q.val() & self.allowed.q.val();
         self.ready.d.next.urgent = self.stops_urgent.q.val() | (self.limited.q.val() & self.allowed.q.val()) | (self.taken.val() & self.urgent.val());
         self.ready.d.next.owed = self.taken.val() & !self.urgent.val() & self.moves.val() & self.placement.val().many;
