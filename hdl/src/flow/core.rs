@@ -36,25 +36,23 @@ use super::arbiter::Arbiter;
 use super::command::Check;
 use super::control_next::ControlNext;
 use super::decode::Decode;
-use super::emit::{Counts, Emit};
+use super::emit::Emit;
 use super::outcome::Settle;
+use super::outputs::Outputs;
+use super::queues::Queues;
 use super::reassembly::Reassembly;
 use super::receive_next::ReceiveNext;
 use super::record::Record;
 use super::schedule::Schedule;
-use super::state::{Class, DelayedAck};
+use super::state::Class;
 use super::store::Store;
 use super::transmit_next::TransmitNext;
 use super::verdict::Decide;
-use crate::ram::Fifo;
 use crate::types::{
     ChannelRx, ChannelTx, FetchJob, LookedUp, SealRequest, Segment, TableReply, TableRequest, WriteJob, COMMAND_BITS, FLOW_BITS, KEY_BITS, LENGTH_BITS,
 };
 use rust_hdl::prelude::*;
 use toe_contract::RANGES;
-
-/// Bits of the number of entries in a queue of flows.
-const LEVEL_BITS: usize = FLOW_BITS + 1;
 
 /// The flow core.
 #[derive(LogicBlock, Default)]
@@ -155,10 +153,8 @@ pub struct FlowCore {
     control_next: ControlNext,
     record: Record,
     emit: Emit,
-    ack_queue: Fifo<Bits<FLOW_BITS>, FLOW_BITS, LEVEL_BITS>,
-    data_queue: Fifo<Bits<FLOW_BITS>, FLOW_BITS, LEVEL_BITS>,
-    report_queue: Fifo<Bits<FLOW_BITS>, FLOW_BITS, LEVEL_BITS>,
-    delack_queue: Fifo<DelayedAck, FLOW_BITS, LEVEL_BITS>,
+    queues: Queues,
+    outputs: Outputs,
 
     segment: DFF<LookedUp>,
     seal_request: DFF<SealRequest>,
@@ -172,89 +168,52 @@ pub struct FlowCore {
     delack_gap: DFF<Bits<32>>,
     command_seen: DFF<Bit>,
     command_fetches: DFF<Bit>,
-    due: DFF<Bit>,
-    write_job: DFF<WriteJob>,
-    write_valid: DFF<Bit>,
-    fetch_job: DFF<FetchJob>,
-    fetch_valid: DFF<Bit>,
-    ack: DFF<Segment>,
-    ack_valid: DFF<Bit>,
-    sealed_segment: DFF<Segment>,
-    sealed_valid: DFF<Bit>,
-    counted: DFF<Counts>,
-    count_now: DFF<Bit>,
     next_flow: Signal<Local, Bits<FLOW_BITS>>,
-    head_gap: Signal<Local, Bits<32>>,
     commit: Signal<Local, Bit>,
 }
 
 impl Logic for FlowCore {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(
-            self,
-            clock,
-            segment,
-            seal_request,
-            order,
-            flow,
-            now,
-            time,
-            seq_end,
-            ts_val,
-            deadline,
-            delack_gap,
-            command_seen,
-            command_fetches,
-            due,
-            write_job,
-            write_valid,
-            fetch_job,
-            fetch_valid,
-            ack,
-            ack_valid,
-            sealed_segment,
-            sealed_valid,
-            counted,
-            count_now
-        );
+        dff_setup!(self, clock, segment, seal_request, order, flow, now, time, seq_end, ts_val, deadline, delack_gap, command_seen, command_fetches);
         clock!(self, clock, arbiter, store, acceptance, acknowledge, reassembly, decide, announce, schedule, check, settle, record);
-        clock!(self, clock, ack_queue, data_queue, report_queue, delack_queue);
+        clock!(self, clock, queues, outputs);
+        ChannelTx::<WriteJob>::link(&mut self.write, &mut self.outputs.write);
+        ChannelTx::<FetchJob>::link(&mut self.fetch, &mut self.outputs.fetch);
+        ChannelTx::<Segment>::link(&mut self.acks, &mut self.outputs.acks);
+        ChannelTx::<Segment>::link(&mut self.sealed, &mut self.outputs.sealed);
         self.arbiter.reset.next = self.reset.val();
-        self.ack_queue.reset.next = self.reset.val();
-        self.data_queue.reset.next = self.reset.val();
-        self.report_queue.reset.next = self.reset.val();
-        self.delack_queue.reset.next = self.reset.val();
+        self.queues.reset.next = self.reset.val();
+        self.outputs.reset.next = self.reset.val();
         self.commit.next = self.arbiter.commit.val();
         self.begins.next = self.arbiter.take.val();
         self.ends.next = self.arbiter.commit.val();
         self.operation.next = self.arbiter.operation.val();
 
         // Cycle 0: what waits and has room.
-        self.head_gap.next = self.tick.val() - self.delack_queue.m.data.val().deadline;
-        self.due.d.next = self.delack_queue.m.valid.val() & !self.head_gap.val().get_bit(31);
+        self.queues.tick.next = self.tick.val();
         self.peek.command.next = self.command.data.val();
         self.command_seen.d.next = self.command.valid.val() & !(self.arbiter.take.val() & self.arbiter.classes.val().command);
         self.command_fetches.d.next = self.peek.opcodes.val().raw | self.peek.opcodes.val().inject | self.peek.opcodes.val().remove;
         self.arbiter.seal.next = self.seal.valid.val()
-            & ((!self.seal.data.val().removed & !self.sealed_valid.q.val())
-                | (self.seal.data.val().removed & !self.write_valid.q.val() & self.event_room.val()));
-        self.arbiter.segment.next = self.looked_up.valid.val() & !self.write_valid.q.val();
-        self.arbiter.ack.next = self.ack_queue.m.valid.val() & !self.ack_valid.q.val();
-        self.arbiter.timer.next = self.due.q.val();
-        self.arbiter.report.next = self.report_queue.m.valid.val() & !self.write_valid.q.val() & self.event_room.val();
-        self.arbiter.plan.next = self.data_queue.m.valid.val() & !self.fetch_valid.q.val();
-        self.arbiter.command.next =
-            self.command_seen.q.val() & self.event_room.val() & !self.write_valid.q.val() & !(self.command_fetches.q.val() & self.fetch_valid.q.val());
+            & ((!self.seal.data.val().removed & self.outputs.sealed_room.val())
+                | (self.seal.data.val().removed & self.outputs.write_room.val() & self.event_room.val()));
+        self.arbiter.segment.next = self.looked_up.valid.val() & self.outputs.write_room.val();
+        self.arbiter.ack.next = self.queues.ack_valid.val() & self.outputs.ack_room.val();
+        self.arbiter.timer.next = self.queues.due.val();
+        self.arbiter.report.next = self.queues.report_valid.val() & self.outputs.write_room.val() & self.event_room.val();
+        self.arbiter.plan.next = self.queues.data_valid.val() & self.outputs.fetch_room.val();
+        self.arbiter.command.next = self.command_seen.q.val()
+            & self.event_room.val()
+            & self.outputs.write_room.val()
+            & !(self.command_fetches.q.val() & !self.outputs.fetch_room.val());
 
         // Cycle 1: take it, and read its flow.
         self.looked_up.ready.next = self.arbiter.take.val() & self.arbiter.classes.val().segment;
         self.command.ready.next = self.arbiter.take.val() & self.arbiter.classes.val().command;
         self.seal.ready.next = self.arbiter.take.val() & self.arbiter.classes.val().seal;
-        self.ack_queue.m.ready.next = self.arbiter.take.val() & self.arbiter.classes.val().ack;
-        self.delack_queue.m.ready.next = self.arbiter.take.val() & self.arbiter.classes.val().timer;
-        self.report_queue.m.ready.next = self.arbiter.take.val() & self.arbiter.classes.val().report;
-        self.data_queue.m.ready.next = self.arbiter.take.val() & self.arbiter.classes.val().plan;
+        self.queues.take.next = self.arbiter.take.val();
+        self.queues.classes.next = self.arbiter.classes.val();
         match self.arbiter.operation.val() {
             Class::Seal => {
                 self.next_flow.next = self.seal.data.val().flow;
@@ -263,16 +222,16 @@ impl Logic for FlowCore {
                 self.next_flow.next = self.looked_up.data.val().flow;
             }
             Class::Ack => {
-                self.next_flow.next = self.ack_queue.m.data.val();
+                self.next_flow.next = self.queues.ack.val();
             }
             Class::Timer => {
-                self.next_flow.next = self.delack_queue.m.data.val().flow;
+                self.next_flow.next = self.queues.delack.val().flow;
             }
             Class::Report => {
-                self.next_flow.next = self.report_queue.m.data.val();
+                self.next_flow.next = self.queues.report.val();
             }
             Class::Plan => {
-                self.next_flow.next = self.data_queue.m.data.val();
+                self.next_flow.next = self.queues.data.val();
             }
             _ => {
                 self.next_flow.next = self.command.data.val().get_bits::<FLOW_BITS>(16);
@@ -437,18 +396,15 @@ impl Logic for FlowCore {
         self.store.write_rings.next = self.commit.val() & self.settle.outcome.val().rings;
 
         // Cycle 9: the queues.
-        self.ack_queue.s.valid.next = self.commit.val() & self.control_next.push_ack.val();
-        self.ack_queue.s.data.next = self.flow.q.val();
-        self.data_queue.s.valid.next = self.commit.val() & self.control_next.push_data.val();
-        self.data_queue.s.data.next = self.flow.q.val();
-        self.report_queue.s.valid.next = self.commit.val() & self.control_next.push_report.val();
-        self.report_queue.s.data.next = self.flow.q.val();
-        self.delack_queue.s.valid.next = self.commit.val() & self.control_next.push_delack.val();
-        self.delack_queue.s.data.next.flow = self.flow.q.val();
-        self.delack_queue.s.data.next.deadline = self.deadline.q.val();
+        self.queues.flow.next = self.flow.q.val();
+        self.queues.deadline.next = self.deadline.q.val();
         if self.arbiter.classes.val().timer {
-            self.delack_queue.s.data.next.deadline = self.store.receive.val().delack_deadline;
+            self.queues.deadline.next = self.store.receive.val().delack_deadline;
         }
+        self.queues.push_ack.next = self.commit.val() & self.control_next.push_ack.val();
+        self.queues.push_data.next = self.commit.val() & self.control_next.push_data.val();
+        self.queues.push_report.next = self.commit.val() & self.control_next.push_report.val();
+        self.queues.push_delack.next = self.commit.val() & self.control_next.push_delack.val();
 
         // Cycle 9: the outputs.
         self.record.kind.next = self.emit.record_kind.val();
@@ -460,6 +416,7 @@ impl Logic for FlowCore {
         self.record.transmit.next = self.store.transmit.val();
         self.emit.classes.next = self.arbiter.classes.val();
         self.emit.outcome.next = self.settle.outcome.val();
+        self.emit.commit.next = self.commit.val();
         self.emit.flow.next = self.flow.q.val();
         self.emit.now.next = self.now.q.val();
         self.emit.ts_val.next = self.ts_val.q.val();
@@ -477,85 +434,44 @@ impl Logic for FlowCore {
         self.emit.opcodes.next = self.decode.opcodes.val();
         self.emit.raw.next = self.decode.raw.val();
         self.emit.record.next = self.record.record.val();
-        self.write.data.next = self.write_job.q.val();
-        self.write.valid.next = self.write_valid.q.val();
-        self.fetch.data.next = self.fetch_job.q.val();
-        self.fetch.valid.next = self.fetch_valid.q.val();
-        self.acks.data.next = self.ack.q.val();
-        self.acks.valid.next = self.ack_valid.q.val();
-        self.sealed.data.next = self.sealed_segment.q.val();
-        self.sealed.valid.next = self.sealed_valid.q.val();
-        if self.write.ready.val() {
-            self.write_valid.d.next = false;
-        }
-        if self.fetch.ready.val() {
-            self.fetch_valid.d.next = false;
-        }
-        if self.acks.ready.val() {
-            self.ack_valid.d.next = false;
-        }
-        if self.sealed.ready.val() {
-            self.sealed_valid.d.next = false;
-        }
-        self.counted.d.next = self.emit.counts.val();
-        self.count_now.d.next = self.commit.val();
-        if self.commit.val() & self.settle.outcome.val().writes {
-            self.write_job.d.next = self.emit.write.val();
-            self.write_valid.d.next = true;
-        }
-        if self.commit.val() & self.settle.outcome.val().fetches {
-            self.fetch_job.d.next = self.emit.fetch.val();
-            self.fetch_valid.d.next = true;
-        }
-        if self.commit.val() & self.settle.outcome.val().acks {
-            self.ack.d.next = self.emit.segment.val();
-            self.ack_valid.d.next = true;
-        }
-        if self.commit.val() & self.settle.outcome.val().seals {
-            self.sealed_segment.d.next = self.emit.segment.val();
-            self.sealed_valid.d.next = true;
-        }
+        self.outputs.commit.next = self.commit.val();
+        self.outputs.outcome.next = self.settle.outcome.val();
+        self.outputs.write_job.next = self.emit.write.val();
+        self.outputs.fetch_job.next = self.emit.fetch.val();
+        self.outputs.segment.next = self.emit.segment.val();
+        self.outputs.counts.next = self.emit.counts.val();
 
         // What others look at.
-        self.rx_raw.next = self.count_now.q.val() & self.counted.q.val().rx_raw;
-        self.rx_segments.next = self.count_now.q.val() & self.counted.q.val().rx_segments;
-        self.rx_no_ack.next = self.count_now.q.val() & self.counted.q.val().rx_no_ack;
-        self.rx_paws.next = self.count_now.q.val() & self.counted.q.val().rx_paws;
-        self.rx_unacceptable.next = self.count_now.q.val() & self.counted.q.val().rx_unacceptable;
-        self.rx_ack_beyond.next = self.count_now.q.val() & self.counted.q.val().rx_ack_beyond;
-        self.rx_ack_old.next = self.count_now.q.val() & self.counted.q.val().rx_ack_old;
-        self.rx_in_order.next = self.count_now.q.val() & self.counted.q.val().rx_in_order;
-        self.rx_out_of_order.next = self.count_now.q.val() & self.counted.q.val().rx_out_of_order;
-        self.rx_no_range.next = self.count_now.q.val() & self.counted.q.val().rx_no_range;
-        self.rx_duplicate.next = self.count_now.q.val() & self.counted.q.val().rx_duplicate;
-        self.tx_acks.next = self.count_now.q.val() & self.counted.q.val().tx_acks;
-        self.tx_segments.next = self.count_now.q.val() & self.counted.q.val().tx_segments;
-        self.tx_resent.next = self.count_now.q.val() & self.counted.q.val().tx_resent;
-        self.tx_window_updates.next = self.count_now.q.val() & self.counted.q.val().tx_window_updates;
-        self.events.next = self.count_now.q.val() & self.counted.q.val().events;
-        self.bad_commands.next = self.count_now.q.val() & self.counted.q.val().bad_commands;
-        self.next_deadline.next = self.delack_queue.m.data.val().deadline;
-        self.next_deadline_valid.next = self.delack_queue.m.valid.val();
-        self.idle.next = !(self.arbiter.busy.val()
-            | self.looked_up.valid.val()
-            | self.command.valid.val()
-            | self.seal.valid.val()
-            | self.due.q.val()
-            | self.ack_queue.level.val().any()
-            | self.data_queue.level.val().any()
-            | self.report_queue.level.val().any()
-            | self.write_valid.q.val()
-            | self.fetch_valid.q.val()
-            | self.ack_valid.q.val()
-            | self.sealed_valid.q.val());
+        self.rx_raw.next = self.outputs.pulses.val().rx_raw;
+        self.rx_segments.next = self.outputs.pulses.val().rx_segments;
+        self.rx_no_ack.next = self.outputs.pulses.val().rx_no_ack;
+        self.rx_paws.next = self.outputs.pulses.val().rx_paws;
+        self.rx_unacceptable.next = self.outputs.pulses.val().rx_unacceptable;
+        self.rx_ack_beyond.next = self.outputs.pulses.val().rx_ack_beyond;
+        self.rx_ack_old.next = self.outputs.pulses.val().rx_ack_old;
+        self.rx_in_order.next = self.outputs.pulses.val().rx_in_order;
+        self.rx_out_of_order.next = self.outputs.pulses.val().rx_out_of_order;
+        self.rx_no_range.next = self.outputs.pulses.val().rx_no_range;
+        self.rx_duplicate.next = self.outputs.pulses.val().rx_duplicate;
+        self.tx_acks.next = self.outputs.pulses.val().tx_acks;
+        self.tx_segments.next = self.outputs.pulses.val().tx_segments;
+        self.tx_resent.next = self.outputs.pulses.val().tx_resent;
+        self.tx_window_updates.next = self.outputs.pulses.val().tx_window_updates;
+        self.events.next = self.outputs.pulses.val().events;
+        self.bad_commands.next = self.outputs.pulses.val().bad_commands;
+        self.next_deadline.next = self.queues.delack.val().deadline;
+        self.next_deadline_valid.next = self.queues.delack_valid.val();
+        self.idle.next = !self.arbiter.busy.val()
+            & !self.looked_up.valid.val()
+            & !self.command.valid.val()
+            & !self.seal.valid.val()
+            & self.queues.idle.val()
+            & self.outputs.write_room.val()
+            & self.outputs.fetch_room.val()
+            & self.outputs.ack_room.val()
+            & self.outputs.sealed_room.val();
         if self.reset.val() {
             self.command_seen.d.next = false;
-            self.due.d.next = false;
-            self.write_valid.d.next = false;
-            self.fetch_valid.d.next = false;
-            self.ack_valid.d.next = false;
-            self.sealed_valid.d.next = false;
-            self.count_now.d.next = false;
         }
     }
 }

@@ -3,9 +3,9 @@
 #![allow(missing_docs, reason = "what the derives write has no comment")]
 
 use super::decode::{Opcodes, RawFrame};
+use super::outcome::Outcome;
 use super::reassembly::Placement;
 use super::schedule::Plan;
-use super::outcome::Outcome;
 use super::state::{Classes, FlowAddress, FlowReceive, FlowRings, FlowTransmit};
 use super::verdict::Verdict;
 use crate::types::{FetchJob, FetchKind, LookedUp, SealRequest, Segment, WriteJob, WriteKind, FLOW_BITS, LENGTH_BITS, RECORD_BITS};
@@ -91,6 +91,8 @@ pub struct Emit {
     pub fetch: Signal<Out, FetchJob>,
     /// The ACK or the segment.
     pub segment: Signal<Out, Segment>,
+    /// The results are written in this cycle.
+    pub commit: Signal<In, Bit>,
     /// What is counted.
     pub counts: Signal<Out, Counts>,
     kind_flow: Constant<Bits<8>>,
@@ -132,6 +134,7 @@ impl Default for Emit {
             write: Signal::default(),
             fetch: Signal::default(),
             segment: Signal::default(),
+            commit: Signal::default(),
             counts: Signal::default(),
             kind_flow: Constant::new(bits(event::Kind::Flow as LiteralType)),
             kind_removed: Constant::new(bits(event::Kind::Removed as LiteralType)),
@@ -247,22 +250,22 @@ impl Logic for Emit {
         }
 
         // The counts.
-        self.counts.next.rx_raw = self.verdict.val().raw;
-        self.counts.next.rx_segments = self.verdict.val().own;
-        self.counts.next.rx_no_ack = self.verdict.val().no_ack;
-        self.counts.next.rx_paws = self.verdict.val().paws;
-        self.counts.next.rx_unacceptable = self.verdict.val().unacceptable;
-        self.counts.next.rx_ack_beyond = self.verdict.val().beyond;
-        self.counts.next.rx_ack_old = self.verdict.val().old;
-        self.counts.next.rx_in_order = self.verdict.val().place & self.placement.val().in_order;
-        self.counts.next.rx_out_of_order = self.verdict.val().place & !self.placement.val().in_order;
-        self.counts.next.rx_no_range = self.verdict.val().taken & self.placement.val().no_range;
-        self.counts.next.rx_duplicate = self.verdict.val().taken & self.placement.val().duplicate;
-        self.counts.next.tx_acks = self.outcome.val().acks;
-        self.counts.next.tx_segments = self.outcome.val().carries;
-        self.counts.next.tx_resent = self.outcome.val().carries & self.plan.val().resent;
-        self.counts.next.tx_window_updates = self.outcome.val().updates;
-        self.counts.next.events = self.outcome.val().reports | self.outcome.val().removed | self.outcome.val().refused;
-        self.counts.next.bad_commands = self.outcome.val().refused;
+        self.counts.next.rx_raw = self.commit.val() & self.verdict.val().raw;
+        self.counts.next.rx_segments = self.commit.val() & self.verdict.val().own;
+        self.counts.next.rx_no_ack = self.commit.val() & self.verdict.val().no_ack;
+        self.counts.next.rx_paws = self.commit.val() & self.verdict.val().paws;
+        self.counts.next.rx_unacceptable = self.commit.val() & self.verdict.val().unacceptable;
+        self.counts.next.rx_ack_beyond = self.commit.val() & self.verdict.val().beyond;
+        self.counts.next.rx_ack_old = self.commit.val() & self.verdict.val().old;
+        self.counts.next.rx_in_order = self.commit.val() & self.verdict.val().place & self.placement.val().in_order;
+        self.counts.next.rx_out_of_order = self.commit.val() & self.verdict.val().place & !self.placement.val().in_order;
+        self.counts.next.rx_no_range = self.commit.val() & self.verdict.val().taken & self.placement.val().no_range;
+        self.counts.next.rx_duplicate = self.commit.val() & self.verdict.val().taken & self.placement.val().duplicate;
+        self.counts.next.tx_acks = self.commit.val() & self.outcome.val().acks;
+        self.counts.next.tx_segments = self.commit.val() & self.outcome.val().carries;
+        self.counts.next.tx_resent = self.commit.val() & self.outcome.val().carries & self.plan.val().resent;
+        self.counts.next.tx_window_updates = self.commit.val() & self.outcome.val().updates;
+        self.counts.next.events = self.commit.val() & (self.outcome.val().reports | self.outcome.val().removed | self.outcome.val().refused);
+        self.counts.next.bad_commands = self.commit.val() & self.outcome.val().refused;
     }
 }

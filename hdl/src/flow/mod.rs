@@ -10,6 +10,8 @@ pub mod core;
 pub mod decode;
 pub mod emit;
 pub mod outcome;
+pub mod outputs;
+pub mod queues;
 pub mod reassembly;
 pub mod receive_next;
 pub mod record;
