@@ -129,7 +129,11 @@ pub struct Rig<E> {
     /// SUBMISSION_CONSUMED when it was last read.
     taken: u32,
     event_taken: u32,
+    /// EVENT_CONSUMED as the engine was told last.
+    event_told: u32,
     raw_taken: u32,
+    /// RAW_CONSUMED as the engine was told last.
+    raw_told: u32,
     buffers_used: u32,
     sent: Vec<Vec<u8>>,
 }
@@ -166,7 +170,9 @@ impl<E: Engine> Rig<E> {
             posted: 0,
             taken: 0,
             event_taken: 0,
+            event_told: 0,
             raw_taken: 0,
+            raw_told: 0,
             buffers_used: 0,
             sent: Vec::new(),
         };
@@ -378,8 +384,8 @@ impl<E: Engine> Rig<E> {
         (event.get(event::PHASE) == phase).then_some(event)
     }
 
-    /// Takes the events that are there, and gives their entries back.
-    pub fn events(&mut self) -> Vec<Event> {
+    /// Takes the events that are there, without giving their entries back.
+    pub fn take_events(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
         let log2 = self.settings.event_log2;
         while let Some(event) = {
@@ -389,9 +395,21 @@ impl<E: Engine> Rig<E> {
             self.event_taken = self.event_taken.wrapping_add(1);
             events.push(event);
         }
-        if !events.is_empty() {
+        events
+    }
+
+    /// Gives the entries of all events taken back.
+    pub fn give_back_events(&mut self) {
+        if self.event_told != self.event_taken {
+            self.event_told = self.event_taken;
             self.ring(&register::EVENT_CONSUMED, self.event_taken);
         }
+    }
+
+    /// Takes the events that are there, and gives their entries back.
+    pub fn events(&mut self) -> Vec<Event> {
+        let events = self.take_events();
+        self.give_back_events();
         events
     }
 
@@ -415,15 +433,16 @@ impl<E: Engine> Rig<E> {
 
     /// Gives the slots of all raw frames taken back.
     pub fn give_back_raws(&mut self) {
-        self.ring(&register::RAW_CONSUMED, self.raw_taken);
+        if self.raw_told != self.raw_taken {
+            self.raw_told = self.raw_taken;
+            self.ring(&register::RAW_CONSUMED, self.raw_taken);
+        }
     }
 
     /// Takes the raw frames that are there, and gives their slots back.
     pub fn raws(&mut self) -> Vec<(Event, Vec<u8>)> {
         let raws = self.take_raws();
-        if !raws.is_empty() {
-            self.give_back_raws();
-        }
+        self.give_back_raws();
         raws
     }
 

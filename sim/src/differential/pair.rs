@@ -4,18 +4,18 @@ use super::stimulus::{self, Stimulus};
 use super::{crowd, Mode, Options, Report};
 use crate::engine::Engine;
 use crate::invariants::Watched;
-use crate::model::{Flow, Model};
+use crate::model::{relative, Flow, Model};
 use crate::rig::{FlowSetup, Rig, RigError, Settings};
 use crate::root_complex::Timing;
 use crate::time::Nanoseconds;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use toe_contract::command::{self, Command, Opcode};
 use toe_contract::counter::COUNTERS;
-use toe_contract::event::Event;
+use toe_contract::event::{self, Event, Kind};
 use toe_contract::{register, TICK_SHIFT};
 use toe_driver::Memory;
 
@@ -93,6 +93,8 @@ pub(super) struct Episode<E> {
     keep_events: u32,
     trace: VecDeque<String>,
     frames: u64,
+    /// The flows when both were last at rest.
+    before: BTreeMap<u16, Event>,
 }
 
 /// Hexadecimal, and a TCP segment in words.
@@ -123,7 +125,21 @@ impl<E: Engine> Episode<E> {
         }
         let (delayed_ack, options) = (settings.delayed_ack, *options);
         let trace = VecDeque::new();
-        Ok(Episode { reference, other, sides, random, options, seed, step: 0, delayed_ack, keep_raws: 0, keep_events: 0, trace, frames: 0 })
+        Ok(Episode {
+            reference,
+            other,
+            sides,
+            random,
+            options,
+            seed,
+            step: 0,
+            delayed_ack,
+            keep_raws: 0,
+            keep_events: 0,
+            trace,
+            frames: 0,
+            before: BTreeMap::new(),
+        })
     }
 
     /// The engine, and the time it was told last.
@@ -261,12 +277,23 @@ impl<E: Engine> Episode<E> {
         self.settle()?;
         (self.keep_raws, self.keep_events) = (self.keep_raws.saturating_sub(1), self.keep_events.saturating_sub(1));
         let keep = (self.keep_raws > 0, self.keep_events > 0);
-        let (model, other) = (outcome(&mut self.reference, keep), outcome(&mut self.other, keep));
+        let (model, mut other) = (outcome(&mut self.reference, keep), outcome(&mut self.other, keep));
         self.frames += model.frames.len() as u64;
+        let after = self.positions();
+        for (ours, theirs) in model.events.iter().zip(&mut other.events) {
+            allow_order(ours, theirs, &self.before, &after);
+        }
+        self.before = after;
         if model == other {
             return Ok(());
         }
         Err(self.tell(&model, &other))
+    }
+
+    /// What an event tells of each flow that sending changes, as it is in the reference.
+    fn positions(&self) -> BTreeMap<u16, Event> {
+        let model = self.reference.engine.inner();
+        self.sides.iter().filter_map(|side| Some((side.number, model.flow(side.number)?.event()))).collect()
     }
 
     fn tell(&self, model: &Outcome, other: &Outcome) -> Box<Difference> {
@@ -382,10 +409,28 @@ fn apply<E: Engine>(rig: &mut Rig<E>, sides: &[Side], which: usize, stimulus: &S
     Ok(())
 }
 
+/// A report waits for room to write it, and meanwhile the next segment may go: what sending changes may be told as it was before or after.
+fn allow_order(model: &Event, other: &mut Event, before: &BTreeMap<u16, Event>, after: &BTreeMap<u16, Event>) {
+    if model.get(event::KIND) != Kind::Flow as u32 || other.get(event::KIND) != Kind::Flow as u32 {
+        return;
+    }
+    let Ok(number) = u16::try_from(model.get(event::FLOW)) else { return };
+    let (Some(before), Some(after)) = (before.get(&number), after.get(&number)) else { return };
+    for field in [event::SND_NXT, event::SND_MAX, event::RCV_ADV, event::LAST_ACK_SENT] {
+        let far = |e: &Event| relative(e.get(field), model.get(field));
+        let (first, last) = (far(before).min(far(after)).min(0), far(before).max(far(after)).max(0));
+        if (first..=last).contains(&far(other)) {
+            *other = other.with(field, model.get(field));
+        }
+    }
+}
+
 /// Takes what came out of an engine; raw slots and events may be kept from it.
 fn outcome<E: Engine>(rig: &mut Rig<E>, (keep_raws, keep_events): (bool, bool)) -> Outcome {
-    let events = if keep_events { Vec::new() } else { rig.events() };
-    let raws = rig.take_raws();
+    let (events, raws) = (rig.take_events(), rig.take_raws());
+    if !keep_events {
+        rig.give_back_events();
+    }
     if !keep_raws {
         rig.give_back_raws();
     }

@@ -260,7 +260,7 @@ pub(super) fn command(flow: &Flow, setup: &FlowSetup, place: usize, random: &mut
 fn send(flow: &Flow, setup: &FlowSetup, place: usize, rearm: u8, random: &mut ChaCha8Rng) -> Vec<Stimulus> {
     // Some 40 segments at once are enough.
     let most = 40 * u32::from(setup.snd_mss);
-    let room = flow.send_size().saturating_sub(flow.limit.wrapping_sub(flow.snd_una)).min(most);
+    let room = flow.send_size().saturating_sub(distance(flow.limit, flow.snd_una)).min(most);
     let part = random.random_range(0..=room);
     let more = choose(random, &[(5, part.min(200)), (3, part.min(3000)), (2, part), (1, room.min(20_000))]);
     let fin = if random.random_ratio(1, 24) { command::FIN } else { 0 };

@@ -104,7 +104,7 @@ impl Flow {
 
     fn send(&mut self, c: &Command) -> Result<(), Refused> {
         let limit = word(c, command::SEND_LIMIT);
-        if relative(limit, self.limit) < 0 || limit.wrapping_sub(self.snd_una) > self.send_size() {
+        if relative(limit, self.limit) < 0 || i64::from(relative(limit, self.snd_una)) > i64::from(self.send_size()) {
             return Err(Refused);
         }
         if !self.fin_queued {

@@ -242,15 +242,15 @@ impl Model {
         }
     }
 
-    /// The receiving MAC: counts, and says whether the frame goes on.
+    /// The receiving MAC: counts the first of its faults, and says whether the frame goes on.
     fn mac_takes(&mut self, frame: &[u8], fcs_ok: bool) -> bool {
         let longest = register::MAX_FRAME_BYTES.get(self.global.get(&register::MAX_FRAME)) as usize;
-        if !fcs_ok {
-            self.global.count(counter::MAC_RX_BAD_FCS);
+        if frame.len() > longest {
+            self.global.count(counter::MAC_RX_OVERSIZE);
         } else if frame.len() < SHORTEST {
             self.global.count(counter::MAC_RX_RUNT);
-        } else if frame.len() > longest {
-            self.global.count(counter::MAC_RX_OVERSIZE);
+        } else if !fcs_ok {
+            self.global.count(counter::MAC_RX_BAD_FCS);
         } else if !self.global.takes(&frame[..6]) {
             self.global.count(counter::MAC_RX_FILTERED);
         } else {
