@@ -6,7 +6,7 @@
 //! 1. No byte is written outside the rings, none of a receive ring beyond the window announced, and no more is announced than there is room for.
 //! 2. RCV.NXT does not go back and does not pass a byte that was not placed; the right edge announced does not go back.
 //! 3. Nothing of a frame with a bad FCS or checksum gets anywhere: every byte placed came in a good one.
-//! 4. An ACK number names what has been received, and does not go back.
+//! 4. An ACK number names what has been received, and does not go back (but for a data segment that a pure ACK has overtaken).
 //! 5. Nothing is sent beyond SND.UNA + min(SND.WND, cwnd), but for what RESEND of one segment allows.
 //! 6. SND.UNA <= SND.NXT <= SND.MAX <= the limit; no byte is fetched or sent that the host did not give, or that was acknowledged.
 //! 7. Not more ranges are held than there are, and some exactly if bytes are out of order.

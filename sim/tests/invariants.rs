@@ -106,7 +106,8 @@ fn invariant_3_bytes_of_no_good_frame_are_placed() {
 #[test]
 fn invariant_4_an_ack_of_what_never_came_or_of_less_than_before() {
     expect(4, &violations(|tcp| tcp.ack = SeqNumber(tcp.ack.0 + 1), clean));
-    expect(4, &violations(|tcp| tcp.ack = if tcp.payload.is_empty() { tcp.ack } else { SeqNumber(tcp.ack.0 - 1) }, clean));
+    expect(4, &violations(|tcp| tcp.ack = if tcp.payload.is_empty() { tcp.ack } else { SeqNumber(IRS - 1) }, clean));
+    expect(4, &violations(|tcp| tcp.ack = if tcp.seq.0 > ISS { SeqNumber(tcp.ack.0 - 1) } else { tcp.ack }, clean));
 }
 
 #[test]

@@ -26,10 +26,14 @@ struct Receiving {
     nxt: i64,
     /// RCV.NXT in the last event.
     nxt_told: i64,
-    /// All bytes below were found placed.
-    checked: i64,
+    /// All bytes below are placed; the writes of every later operation are at or above it, since they come in order.
+    low: i64,
+    /// The last piece that joined bytes placed before: its end, and theirs. The rest of its operation begins between.
+    joined: (i64, i64),
     /// Furthest right edge announced.
     edge: i64,
+    /// ACK and right edge of the last segment with payload or FIN. A pure ACK may overtake such a segment, not the other way round.
+    carried: (i64, i64),
     /// The host has consumed at most up to here.
     consumed: i64,
     /// Bytes that came in good frames.
@@ -76,8 +80,10 @@ impl Receiving {
             origin,
             nxt: 0,
             nxt_told: 0,
-            checked: 0,
+            low: 0,
+            joined: (0, 0),
             edge: at(command::RECEIVE_RCV_ADV),
+            carried: (0, at(command::RECEIVE_RCV_ADV)),
             consumed: at(command::RECEIVE_RCV_CONSUMED),
             good: Intervals::default(),
             placed: Intervals::default(),
@@ -108,11 +114,14 @@ impl Receiving {
 
     fn placed(&mut self, range: &Range<u64>, found: &mut Found) {
         let length = i64::try_from(range.end - range.start).unwrap_or(i64::MAX);
-        // An ACK may be on the wire before the bytes it is for are in memory; the event that tells of them may not. So the ring's present pass
-        // begins at the RCV.NXT told last.
-        let near = u64::from(self.origin.wrapping_add(low(self.nxt_told)));
+        let near = u64::from(self.origin.wrapping_add(low(self.low)));
         let offset = (range.start - self.base).wrapping_sub(near) & (self.size - 1);
-        let start = self.nxt_told + i64::try_from(offset).unwrap_or(i64::MAX);
+        let mut start = self.low + i64::try_from(offset).unwrap_or(i64::MAX);
+        let again = start - i64::try_from(self.size).unwrap_or(i64::MAX);
+        let beyond = start + length > self.edge && self.low == self.joined.1;
+        if beyond && self.joined.0 <= again && again <= self.joined.1 {
+            start = again;
+        }
         let end = start + length;
         if end > self.edge {
             found.push((1, format!("expected writes up to the edge at {} of the stream, found {start}..{end}", self.edge)));
@@ -120,26 +129,36 @@ impl Receiving {
             found.push((3, format!("expected bytes of good frames only, found {start}..{end} of the stream placed")));
         }
         self.placed.add(start, end);
+        let reach = self.placed.reach(self.low);
+        if reach > self.low.max(end) {
+            self.joined = (end, reach);
+        }
+        self.low = reach;
     }
 
-    fn acknowledged(&mut self, ack: u32, window: u16, found: &mut Found) {
-        let at = self.position(ack);
-        if at < self.nxt {
-            found.push((4, format!("expected an ACK of {} or more, found {at}", self.nxt)));
+    fn acknowledged(&mut self, tcp: &TcpSegment<'_>, found: &mut Found) {
+        let at = self.position(tcp.ack.0);
+        let pure = tcp.payload.is_empty() && !tcp.flags.fin();
+        let (least, least_edge) = if pure { (self.nxt, self.edge) } else { self.carried };
+        if at < least {
+            found.push((4, format!("expected an ACK of {least} or more, found {at}")));
         }
         let most = self.reach(&self.good);
         if at > most {
             found.push((4, format!("expected an ACK of at most {most}, found {at}")));
         }
-        let edge = at + (i64::from(window) << self.wscale);
+        let edge = at + (i64::from(tcp.window) << self.wscale);
         let room = self.consumed + i64::try_from(self.size).unwrap_or(i64::MAX);
         if edge > room.max(self.edge) {
             found.push((1, format!("expected a window up to {room}, found one up to {edge}")));
         }
-        if window != u16::MAX && edge + (1 << self.wscale) <= self.edge {
-            found.push((2, format!("expected a right edge of {} at least, found {edge}", self.edge)));
+        if tcp.window != u16::MAX && edge + (1 << self.wscale) <= least_edge {
+            found.push((2, format!("expected a right edge of {least_edge} at least, found {edge}")));
         }
         self.edge = self.edge.max(edge);
+        if !pure {
+            self.carried = (at, edge.max(self.carried.1));
+        }
         self.raise(at);
     }
 
@@ -175,14 +194,13 @@ impl Receiving {
     }
 
     fn at_rest(&mut self, found: &mut Found) {
-        let placed = self.placed.reach(self.checked);
-        let whole = placed >= self.nxt || self.fins.contains(&placed) && placed + 1 == self.nxt;
+        let whole = self.low >= self.nxt || self.fins.contains(&self.low) && self.low + 1 == self.nxt;
         if !whole {
-            found.push((2, format!("expected RCV.NXT of at most {placed}, where the first byte not placed is; found {}", self.nxt)));
+            found.push((2, format!("expected RCV.NXT of at most {}, where the first byte not placed is; found {}", self.low, self.nxt)));
+            self.low = self.nxt;
         }
-        self.checked = self.nxt;
-        self.good.forget_below(self.nxt);
-        self.placed.forget_below(self.nxt);
+        self.good.forget_below(self.low.min(self.nxt));
+        self.placed.forget_below(self.low);
     }
 }
 
@@ -342,7 +360,7 @@ impl Watch {
     }
 
     pub(super) fn frame_out(&mut self, tcp: &TcpSegment<'_>, found: &mut Found) {
-        self.receiving.acknowledged(tcp.ack.0, tcp.window, found);
+        self.receiving.acknowledged(tcp, found);
         self.sending.sent(tcp, found);
     }
 
