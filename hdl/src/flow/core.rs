@@ -27,7 +27,7 @@
 //! | 8 | | verdict | new edge | new SND.NXT | |
 //! | 9 | write state, queues, outputs | | | | (10, 11: the flow table first, for INSTALL and REMOVE) |
 //!
-//! So every operation takes 10 cycles, TIMER and REPORT 6, INSTALL and REMOVE as long as the table needs. The table must answer while `looked_up` waits.
+//! So an operation takes 10 cycles, TIMER and REPORT 6, INSTALL and REMOVE 2 and the table's time more. The table must answer while `looked_up` waits.
 
 use super::acceptance::Acceptance;
 use super::acknowledge::Acknowledge;

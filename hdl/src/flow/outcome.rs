@@ -113,9 +113,8 @@ impl Logic for Settle {
     #[hdl_gen]
     fn update(&mut self) {
         dff_setup!(self, clock, ready);
-        self.accepted.next = self.classes.val().command
-            & !self.refused.val()
-            & (!self.opcodes.val().install | (self.table_reply.val().valid & self.table_reply.val().ok));
+        self.accepted.next =
+            self.classes.val().command & !self.refused.val() & (!self.opcodes.val().install | (self.table_reply.val().valid & self.table_reply.val().ok));
         self.update.next = self.accepted.val() & self.opcodes.val().consumed & self.opens.val();
         self.work.next = !self.opcodes.val().raw & !self.opcodes.val().inject;
         self.due.next = self.classes.val().timer & self.control.val().active & self.receive.val().delack_armed & !self.early.val();
