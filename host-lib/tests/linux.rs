@@ -1,4 +1,4 @@
-//! A Linux kernel as the peer, over a TAP, in real time; the engine is the model.
+//! A Linux kernel as the peer, over a TAP, in real time.
 
 mod support;
 
@@ -9,12 +9,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use support::pair::{assert_same, pattern};
+use support::engine::engine;
 use toe_driver::{Nic, NicConfig};
 use toe_host_lib::tcp::State;
 use toe_host_lib::time::Nanoseconds;
 use toe_host_lib::{Config, Handle, Stack, StackThread, TcpListener, TcpStream};
 use toe_sim::device::{Device, Threaded};
-use toe_sim::model::Model;
 use toe_sim::netns::{Namespace, TapConfig};
 use toe_sim::root_complex::Timing;
 use toe_sim::time::WallClock;
@@ -39,7 +39,7 @@ fn bench(impairment: &Impairment) -> Option<Bench> {
     let namespace = Namespace::new().expect("a namespace");
     let tap = namespace.tap(&TapConfig { address: (KERNEL, 24), ..TapConfig::default() }).expect("a TAP");
     let wire = Impaired::new(tap, impairment);
-    let device = Device::new(Box::new(Model::default()), Box::new(wire), Timing::default(), 1);
+    let device = Device::new(engine(64), Box::new(wire), Timing::default(), 1);
     let bus = Threaded::start(WallClock::new(), device).expect("a thread");
     let nic = Nic::open(Arc::new(bus), NicConfig { hash_key: 7, ..NicConfig::default() }).expect("the device opens");
     let mut config = Config { address: OURS, ..Config::default() };

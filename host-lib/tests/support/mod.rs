@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test takes what it needs")]
 
 pub mod blocks;
+pub mod engine;
 pub mod pair;
 pub mod peer;
 pub mod world;

@@ -1,19 +1,19 @@
-//! Stacks on the model engine, in virtual time: deterministic, everything in one thread.
+//! Stacks on an engine, in virtual time: deterministic, everything in one thread.
 
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::engine::engine;
 use toe_driver::{Bus, BusError, Iova, Memory, Nanoseconds, Nic, NicConfig, Waker};
 use toe_host_lib::{Config, Stack};
 use toe_sim::engine::Engine;
-use toe_sim::model::{self, Model};
 use toe_sim::root_complex::{RootComplex, Timing};
 use toe_sim::time::{Clock, VirtualClock};
 use toe_sim::wire::{link, Impaired, Impairment, LinkEnd, Wire, WireFrame};
 
-/// A device: the model, and the host's memory as it sees it.
+/// A device: the engine, and the host's memory as it sees it.
 struct Device {
-    engine: Model,
+    engine: Box<dyn Engine>,
     host: RootComplex,
 }
 
@@ -25,7 +25,7 @@ pub struct LockstepBus {
 
 impl LockstepBus {
     fn new(clock: VirtualClock, flows: u16) -> Arc<LockstepBus> {
-        let device = Device { engine: Model::new(model::Config { flows }), host: RootComplex::new(Timing::default(), 1) };
+        let device = Device { engine: engine(flows), host: RootComplex::new(Timing::default(), 1) };
         Arc::new(LockstepBus { device: Mutex::new(device), clock })
     }
 
@@ -38,6 +38,8 @@ impl LockstepBus {
         let device = &mut *self.lock();
         for _ in 0..100_000 {
             device.engine.advance(self.clock.now(), 4096, &mut device.host);
+            let violations = device.engine.take_violations();
+            assert!(violations.is_empty(), "{violations:?}");
             if !device.engine.busy() {
                 return;
             }
