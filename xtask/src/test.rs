@@ -1,6 +1,6 @@
 //! `cargo xtask test`: what CI runs.
 
-use crate::run::{cargo, step};
+use crate::run::{cargo, step, toe};
 use anyhow::Result;
 
 #[derive(clap::Args)]
@@ -10,7 +10,7 @@ pub(crate) struct Arguments {
     lint: bool,
 }
 
-/// Format, lints, every test.
+/// Format, lints, every test; then the host's tests again with the hardware under them, and the demonstration.
 ///
 /// # Errors
 /// The first step that fails.
@@ -19,6 +19,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     step("lints", cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
     if !arguments.lint {
         step("tests", cargo().args(["test", "--workspace", "--no-fail-fast"]))?;
+        step("the host's tests on the hardware", cargo().args(["test", "--package", "toe-host-lib", "--no-fail-fast"]).env("TOE_ENGINE", "rtl"))?;
+        toe("demo", &[])?;
     }
     Ok(())
 }
