@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::pair::{assert_same, pattern};
 use support::engine::engine;
+use support::pair::{assert_same, pattern};
 use toe_driver::{Nic, NicConfig};
 use toe_host_lib::tcp::State;
 use toe_host_lib::time::Nanoseconds;

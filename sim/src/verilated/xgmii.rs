@@ -150,12 +150,12 @@ mod tests {
 
     #[test]
     fn every_size_comes_back_and_gaps_are_long_enough() {
-        for size in 60..=1600 {
+        for size in 60..=1600_usize {
             let frame: Vec<u8> = (0..size).map(|k| k.to_le_bytes()[0]).collect();
             let (mut encoder, mut decoder) = (Encoder::default(), Decoder::default());
             encoder.push(&frame, true);
             encoder.push(&frame, true);
-            let columns = (8 + size as usize + 4 + GAP).next_multiple_of(8) / 8;
+            let columns = (8 + size + 4 + GAP).next_multiple_of(8) / 8;
             let first: Vec<Column> = (0..columns).map(|_| encoder.column()).collect();
             let idle: u32 = first.iter().map(|c| c.control.count_ones()).sum();
             assert!(idle as usize > GAP && encoder.waiting() == 1, "{size}: {idle} control characters, Start among them");
