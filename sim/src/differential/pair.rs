@@ -16,7 +16,7 @@ use std::fmt;
 use toe_contract::command::{self, Command, Opcode};
 use toe_contract::counter::COUNTERS;
 use toe_contract::event::{self, Event, Kind};
-use toe_contract::{register, TICK_SHIFT};
+use toe_contract::{register, LONGEST_FRAME, TICK_SHIFT};
 use toe_driver::Memory;
 
 /// Bytes of memory for each ring.
@@ -26,7 +26,7 @@ const MOST_SIDES: usize = 5;
 /// Steps between two looks at the counters, and at the whole of large rings.
 const LOOK: u32 = 64;
 /// Stimuli that a difference tells of.
-const TRACE: usize = 24;
+const TRACE: usize = 2 * LOOK as usize;
 /// Steps for which rings may be left to fill up.
 const PATIENCE: u32 = 50;
 
@@ -89,6 +89,7 @@ pub(super) struct Episode<E> {
     seed: u64,
     step: u32,
     delayed_ack: u32,
+    max_frame: u32,
     keep_raws: u32,
     keep_events: u32,
     trace: VecDeque<String>,
@@ -123,17 +124,18 @@ impl<E: Engine> Episode<E> {
             let (receive, send) = (both(iovas.0).map_err(failed)?, both(iovas.1).map_err(failed)?);
             sides.push(Side { number, setup: None, iovas, receive, send });
         }
-        let (delayed_ack, options) = (settings.delayed_ack, *options);
+        let Settings { delayed_ack, max_frame, .. } = settings;
         let trace = VecDeque::new();
         Ok(Episode {
             reference,
             other,
             sides,
             random,
-            options,
+            options: *options,
             seed,
             step: 0,
             delayed_ack,
+            max_frame,
             keep_raws: 0,
             keep_events: 0,
             trace,
@@ -188,12 +190,13 @@ impl<E: Engine> Episode<E> {
         let place = self.random.random_range(0..self.sides.len());
         let Some(setup) = self.sides[place].setup else { return self.install(place) };
         let flow = self.flow(place);
+        let longest = self.max_frame;
         let random = &mut self.random;
         let stimuli = match random.random_range(0..1000) {
-            0..620 => vec![stimulus::segment(&flow, &setup, random)],
-            620..860 => stimulus::command(&flow, &setup, place, random),
-            860..885 => vec![stimulus::wrong_command(&flow, &setup, 64, random)],
-            885..905 => vec![stimulus::buffered(&flow, &setup, random)],
+            0..700 => vec![stimulus::segment(&flow, &setup, longest, random)],
+            700..870 => stimulus::command(&flow, &setup, place, random),
+            870..890 => vec![stimulus::wrong_command(&flow, &setup, longest, random)],
+            890..905 => vec![stimulus::buffered(&flow, &setup, longest, random)],
             905..930 => vec![stimulus::stray(&setup, random)],
             930..990 => vec![stimulus::surroundings(self.delayed_ack, random)],
             _ => {
@@ -211,7 +214,7 @@ impl<E: Engine> Episode<E> {
     pub(super) fn install(&mut self, place: usize) -> Result<(), Box<Difference>> {
         let side = &self.sides[place];
         let port = 40_000 + u16::try_from(place).unwrap_or(0);
-        let setup = stimulus::setup(&mut self.random, side.number, port, side.iovas);
+        let setup = stimulus::setup(&mut self.random, side.number, port, side.iovas, self.max_frame);
         self.install_as(place, setup)
     }
 
@@ -337,11 +340,16 @@ impl<E: Engine> Episode<E> {
 
     /// Every counter and every ring.
     fn look_closely(&mut self) -> Result<(), Box<Difference>> {
-        for (number, counter) in COUNTERS.iter().enumerate() {
+        let mut unlike = (String::new(), String::new());
+        for (number, counter) in COUNTERS.iter().enumerate().filter(|_| self.options.mode == Mode::Single) {
             let (a, b) = (self.reference.counter(number), self.other.counter(number));
-            if a != b && self.options.mode == Mode::Single {
-                return Err(self.difference(format!("counter {}", counter.name), a.to_string(), b.to_string()));
+            if a != b {
+                unlike.0 += &format!("{} {a} ", counter.name);
+                unlike.1 += &format!("{} {b} ", counter.name);
             }
+        }
+        if !unlike.0.is_empty() {
+            return Err(self.difference(format!("counters, which are looked at every {LOOK} steps"), unlike.0, unlike.1));
         }
         (0..self.sides.len()).try_for_each(|place| self.compare_ring(place))
     }
@@ -370,11 +378,14 @@ fn failure(seed: u64, mode: Mode, error: &RigError) -> Box<Difference> {
 fn settings(random: &mut ChaCha8Rng, seed: u64, after: Nanoseconds, options: &Options) -> Settings {
     const TICKS: u32 = 32 + TICK_SHIFT;
     let near_wrap = random.random_ratio(1, 4);
+    let max_frame = *[1518, 1518, 1518, 1518, 9000, LONGEST_FRAME].choose(random).unwrap_or(&1518);
     let ticks = if near_wrap { u64::from(u32::MAX) - random.random_range(0..2_000_000) } else { random.random_range(0..1 << 31) };
     Settings {
         timing: options.timing,
         seed,
         event_log2: 6,
+        max_frame,
+        slot_log2: if max_frame > 1518 && random.random() { 14 } else { 11 },
         raw_log2: random.random_range(1..4),
         delayed_ack: *[39063, 1000, 1, 0].choose(random).unwrap_or(&1),
         holdoff: *[0, 0, 100].choose(random).unwrap_or(&0),

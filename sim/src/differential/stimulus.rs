@@ -9,7 +9,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use std::fmt;
 use toe_contract::command::{self, Command, Opcode};
-use toe_contract::{register, CHALLENGE_LOG2, TICK_SHIFT};
+use toe_contract::{register, CHALLENGE_LOG2, FLOWS, TICK_SHIFT};
 
 const FIN: u8 = 0x01;
 const ACK: u8 = 0x10;
@@ -47,7 +47,7 @@ impl fmt::Debug for Stimulus {
                     Ok(t) => {
                         let (seq, ack, wnd, len) = (t.tcp.seq.0, t.tcp.ack.0, t.tcp.window, t.tcp.payload.len());
                         let stamps = t.tcp.options.timestamps().map(|t| (t.value, t.echo_reply));
-                        write!(f, "port {} seq {seq} ack {ack} wnd {wnd} len {len} {} ts {stamps:?}", t.tcp.src_port, t.tcp.flags)
+                        write!(f, "to {} port {} seq {seq} ack {ack} wnd {wnd} len {len} {} ts {stamps:?}", t.eth.dst, t.tcp.src_port, t.tcp.flags)
                     }
                     Err(error) => {
                         write!(f, "{error}: ")?;
@@ -83,8 +83,11 @@ fn distance(a: u32, b: u32) -> u32 {
     relative(a, b).max(0).unsigned_abs()
 }
 
-/// A flow as random as it can be, whose rings are small.
-pub(super) fn setup(random: &mut ChaCha8Rng, number: u16, port: u16, rings: (u64, u64)) -> FlowSetup {
+/// Bytes of headers that a frame of the peer has at most, with a tag, all options and padding.
+const HEADERS: u32 = 118;
+
+/// A flow as random as it can be, whose rings are small; `longest` is MAX_FRAME.
+pub(super) fn setup(random: &mut ChaCha8Rng, number: u16, port: u16, rings: (u64, u64), longest: u32) -> FlowSetup {
     let start = |random: &mut ChaCha8Rng| {
         let wraps = 0_u32.wrapping_sub(random.random_range(0..6000));
         choose(random, &[(3, wraps), (1, 0x8000_0000_u32.wrapping_sub(1000)), (1, 12345)]).wrapping_add(random.random_range(0..100))
@@ -94,7 +97,8 @@ pub(super) fn setup(random: &mut ChaCha8Rng, number: u16, port: u16, rings: (u64
     let rcv_wscale = choose(random, &[(4, 0), (1, 1), (1, 3), (1, 7), (1, 12)]);
     let size = 1_u32 << receive_log2;
     let announced = choose(random, &[(4, size), (1, 0), (1, size / 2), (1, 1)]).min(65535 << rcv_wscale);
-    let snd_mss = choose(random, &[(30, 1460), (20, 536), (8, 100), (1, 7)]);
+    let jumbo = u16::try_from(longest - HEADERS).unwrap_or(1400);
+    let snd_mss = choose(random, &[(20, 1440), (10, jumbo), (20, 536), (8, 100), (1, 7)]);
     let outstanding = choose(random, &[(4, 0), (1, 1000)]);
     let snd_wnd = choose(random, &[(4, 4000), (2, 65535), (1, 0), (1, 100), (1, 1 << 20)]);
     let base = FlowSetup::new(number, irs, iss);
@@ -125,10 +129,14 @@ pub(super) fn setup(random: &mut ChaCha8Rng, number: u16, port: u16, rings: (u64
 }
 
 /// A segment for the flow, good or not.
-pub(super) fn segment(flow: &Flow, setup: &FlowSetup, random: &mut ChaCha8Rng) -> Stimulus {
-    let mut crafted = crafted(flow, setup, random);
+pub(super) fn segment(flow: &Flow, setup: &FlowSetup, longest: u32, random: &mut ChaCha8Rng) -> Stimulus {
+    let mut crafted = crafted(flow, setup, longest, random);
     if random.random_ratio(1, 24) {
         crafted.padding = random.random_range(1..30);
+    }
+    if random.random_ratio(1, 200) {
+        // A byte too long, or just not.
+        crafted.padding = (longest as usize + random.random_range(0..2)).saturating_sub(crafted.frame(setup).len());
     }
     let mut frame = crafted.frame(setup);
     let fcs_ok = !random.random_ratio(1, 64);
@@ -138,8 +146,8 @@ pub(super) fn segment(flow: &Flow, setup: &FlowSetup, random: &mut ChaCha8Rng) -
     Stimulus::Frame(frame, fcs_ok)
 }
 
-fn crafted(flow: &Flow, setup: &FlowSetup, random: &mut ChaCha8Rng) -> Crafted {
-    let (seq, length) = place(flow, random);
+fn crafted(flow: &Flow, setup: &FlowSetup, longest: u32, random: &mut ChaCha8Rng) -> Crafted {
+    let (seq, length) = place(flow, longest - HEADERS, random);
     let timestamp = timestamp(flow, random);
     let fin = random.random_ratio(1, 20);
     let rare = choose(random, &[(94, 0), (1, 0x02), (2, 0x04), (1, 0x20), (2, 0x40 | 0x80)]);
@@ -163,7 +171,7 @@ fn crafted(flow: &Flow, setup: &FlowSetup, random: &mut ChaCha8Rng) -> Crafted {
 }
 
 /// Where a segment begins and how long it is.
-fn place(flow: &Flow, random: &mut ChaCha8Rng) -> (u32, usize) {
+fn place(flow: &Flow, most: u32, random: &mut ChaCha8Rng) -> (u32, usize) {
     let nxt = flow.rcv_nxt;
     let room = distance(flow.rcv_adv, nxt);
     let edges: Vec<u32> = flow.ranges.iter().flat_map(|r| [r.0, r.1]).chain([nxt, flow.rcv_adv]).collect();
@@ -181,12 +189,12 @@ fn place(flow: &Flow, random: &mut ChaCha8Rng) -> (u32, usize) {
         _ => random.random(),
     };
     let target = edges.choose(random).copied().unwrap_or(nxt);
-    let to_target = distance(target, seq).min(1460);
-    let any = random.random_range(0..=1400);
+    let to_target = distance(target, seq).min(most);
+    let any = random.random_range(0..=most);
     let small = random.random_range(1..=16);
     let medium = random.random_range(1..=300);
-    let length = choose(random, &[(25, 0), (20, small), (20, medium), (10, any), (15, to_target), (5, to_target + 1), (5, 1)]);
-    (seq, length.min(1400) as usize)
+    let length = choose(random, &[(25, 0), (20, small), (25, medium), (5, any), (15, to_target), (5, to_target + 1), (5, 1)]);
+    (seq, length.min(most) as usize)
 }
 
 fn acknowledgement(flow: &Flow, random: &mut ChaCha8Rng) -> u32 {
@@ -259,7 +267,7 @@ pub(super) fn command(flow: &Flow, setup: &FlowSetup, place: usize, random: &mut
 /// More bytes in the send ring, and the command that tells of them.
 fn send(flow: &Flow, setup: &FlowSetup, place: usize, rearm: u8, random: &mut ChaCha8Rng) -> Vec<Stimulus> {
     // Some 40 segments at once are enough.
-    let most = 40 * u32::from(setup.snd_mss);
+    let most = (40 * u32::from(setup.snd_mss)).min(20_000);
     let room = flow.send_size().saturating_sub(distance(flow.limit, flow.snd_una)).min(most);
     let part = random.random_range(0..=room);
     let more = choose(random, &[(5, part.min(200)), (3, part.min(3000)), (2, part), (1, room.min(20_000))]);
@@ -274,7 +282,8 @@ fn send(flow: &Flow, setup: &FlowSetup, place: usize, rearm: u8, random: &mut Ch
 }
 
 /// A command that is wrong in some way, or may be.
-pub(super) fn wrong_command(flow: &Flow, setup: &FlowSetup, flows: u16, random: &mut ChaCha8Rng) -> Stimulus {
+pub(super) fn wrong_command(flow: &Flow, setup: &FlowSetup, longest: u32, random: &mut ChaCha8Rng) -> Stimulus {
+    let flows = u16::try_from(FLOWS).unwrap_or(u16::MAX);
     let command = match random.random_range(0..7) {
         0 => Command([u32::from(choose(random, &[(1, 0_u8), (1, 14), (1, 255)])) | u32::from(setup.number) << 16, 1, 2, 3, 4, 5, 6, 7]),
         1 => {
@@ -298,20 +307,20 @@ pub(super) fn wrong_command(flow: &Flow, setup: &FlowSetup, flows: u16, random: 
         5 => setup.commands().choose(random).copied().unwrap_or_default(),
         _ => {
             let opcode = [Opcode::Raw, Opcode::Inject].choose(random).copied().unwrap_or(Opcode::Raw);
-            Command::new(opcode, 0, 0).with(command::RAW_LENGTH, choose(random, &[(1, 0), (1, 13), (1, 1519), (1, 65535)]))
+            Command::new(opcode, 0, 0).with(command::RAW_LENGTH, choose(random, &[(1, 0), (1, 13), (1, u64::from(longest) + 1), (1, 65535)]))
         }
     };
     Stimulus::Commands(vec![command])
 }
 
 /// A frame of the host: to be sent, or to be received.
-pub(super) fn buffered(flow: &Flow, setup: &FlowSetup, random: &mut ChaCha8Rng) -> Stimulus {
+pub(super) fn buffered(flow: &Flow, setup: &FlowSetup, longest: u32, random: &mut ChaCha8Rng) -> Stimulus {
     if random.random() {
-        let frame = if random.random() { crafted(flow, setup, random).frame(setup) } else { junk(setup, random) };
+        let frame = if random.random() { crafted(flow, setup, longest, random).frame(setup) } else { junk(setup, random) };
         let c = Command::new(Opcode::Inject, 0, 0).with(command::INJECT_LENGTH, frame.len() as u64);
         return Stimulus::Buffered(frame, c);
     }
-    let length: usize = choose(random, &[(1, 14), (1, 59), (2, 60), (1, 1518), (3, 100), (1, 15)]);
+    let length: usize = choose(random, &[(1, 14), (1, 59), (2, 60), (1, longest as usize), (3, 100), (1, 15)]);
     let frame: Vec<u8> = (0..length).map(|_| random.random()).collect();
     let mut c = Command::new(Opcode::Raw, 0, 0).with(command::RAW_LENGTH, length as u64);
     if random.random() {
@@ -342,6 +351,9 @@ pub(super) fn surroundings(delayed_ack: u32, random: &mut ChaCha8Rng) -> Stimulu
     match random.random_range(0..20) {
         0..12 => Stimulus::Pass(Nanoseconds(choose(random, &[(10, little), (5, u64::from(delayed_ack) * tick), (2, tick << CHALLENGE_LOG2), (1, tick)]))),
         12..16 => Stimulus::Arm,
+        16 if random.random() => {
+            Stimulus::Register(&register::CONTROL, register::CONTROL_TRANSMIT.mask() | register::CONTROL_RECEIVE.put(random.random_range(0..4).min(1)))
+        }
         16 => Stimulus::KeepRaws(random.random()),
         17 => Stimulus::KeepEvents(random.random()),
         _ => Stimulus::Register(&register::FILTER, choose(random, &[(4, 0), (1, filter)])),

@@ -19,6 +19,7 @@ const MOST_RAWS: usize = 1024;
 pub(super) struct Observer {
     mac: [u8; 6],
     promiscuous: bool,
+    multicast: bool,
     /// Where the engine may write beside receive rings.
     writable: Vec<Range<u64>>,
     loaded: BTreeMap<u16, [Command; 4]>,
@@ -43,9 +44,9 @@ impl Observer {
         std::mem::take(&mut self.violations)
     }
 
-    /// Frames to every address are taken, or not any more.
-    pub(super) fn set_promiscuous(&mut self, on: bool) {
-        self.promiscuous = on;
+    /// Frames to every address, and to every group, are taken, or not any more.
+    pub(super) fn set_filter(&mut self, promiscuous: bool, multicast: bool) {
+        (self.promiscuous, self.multicast) = (promiscuous, multicast);
     }
 
     /// A frame that the host sends by itself, as it will be on the wire.
@@ -81,7 +82,9 @@ impl Observer {
     /// A frame goes to the engine, from the wire or injected.
     pub(super) fn frame_in(&mut self, frame: &[u8], fcs_ok: bool, injected: bool) {
         let Some(tcp) = fcs_ok.then(|| parse_tcp_frame(frame).ok()).flatten() else { return };
-        let ours = injected || self.promiscuous || tcp.eth.dst.0 == self.mac || tcp.eth.dst.0 == [0xff; 6];
+        let to = tcp.eth.dst.0;
+        let group = self.multicast && to[0] & 1 == 1;
+        let ours = injected || self.promiscuous || group || to == self.mac || to == [0xff; 6];
         let flags = tcp.tcp.flags;
         if !ours || !flags.ack() || flags.intersects(TcpFlags::SYN | TcpFlags::RST | TcpFlags::URG) {
             return;

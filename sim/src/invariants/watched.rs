@@ -74,7 +74,7 @@ impl<E: Engine> Watched<E> {
             let [e, f, ..] = self.mac[1].to_le_bytes();
             self.observer.set_mac([a, b, c, d, e, f]);
         } else if offset == register::FILTER.offset {
-            self.observer.set_promiscuous(register::FILTER_PROMISCUOUS.get(value) != 0);
+            self.observer.set_filter(register::FILTER_PROMISCUOUS.get(value) != 0, register::FILTER_MULTICAST.get(value) != 0);
         } else if offset == register::CONTROL.offset && register::CONTROL_RESET.get(value) != 0 {
             (self.observer, self.context, self.commands, self.events) = (Observer::default(), context(), 0, 0);
         }

@@ -237,7 +237,7 @@ impl Model {
     fn op_arrival(&mut self, host: &mut RootComplex) {
         match self.arrivals.pop_front() {
             Some(Arrival::Injected(frame)) => self.op_segment(&frame, host),
-            Some(Arrival::Wire { frame, fcs_ok }) if self.global.receiving() && self.mac_takes(&frame, fcs_ok) => self.op_segment(&frame, host),
+            Some(Arrival::Wire { frame, fcs_ok }) if self.mac_takes(&frame, fcs_ok) && self.global.receiving() => self.op_segment(&frame, host),
             _ => {}
         }
     }
