@@ -30,7 +30,7 @@ const FORMAT: &str = "3";
 pub(crate) fn shared(top: &str, verilog: &str, options: &Options) -> Result<PathBuf, Error> {
     let tools = Tools::find()?;
     let dir = cache::directory("verilated", &key(&tools, "shared", top, verilog, options), |dir| {
-        let sources = verilate(&tools, top, verilog, options, "toe_verilated_api", dir)?;
+        let sources = verilate(&tools, top, verilog, options, "toe_verilated_api", None, dir)?;
         let runtime = runtime(&tools, options)?;
         let unit = unity(&sources, &dir.join("all.cpp"))?;
         let mut compiler = compiler(&tools, options, dir);
@@ -42,15 +42,16 @@ pub(crate) fn shared(top: &str, verilog: &str, options: &Options) -> Result<Path
 }
 
 /// Compiles a design into a static library and tells cargo to link it: for a build script. The program then
-/// declares `extern "C" { fn toe_api_TOP() -> *const toe_verilate::Api; }` and hands it to [`crate::Dut::linked`]. Gives the library's path.
+/// declares `extern "C" { fn toe_api_TOP() -> *const toe_verilate::Api; }` and hands it to [`crate::Dut::linked`]; `toe_api_TOP_replay` is for
+/// [`crate::Dut::replay`]. Gives the library's path.
 ///
 /// # Errors
 /// What Verilator or the compiler said.
 pub fn build_static(top: &str, verilog: &str, options: &Options) -> Result<PathBuf, Error> {
     let tools = Tools::find()?;
     let options = &Options { optimise: true, ..*options };
-    let dir = cache::directory("verilated", &key(&tools, "static", top, verilog, options), |dir| {
-        let sources = verilate(&tools, top, verilog, options, &format!("toe_api_{top}"), dir)?;
+    let dir = cache::directory("verilated", &key(&tools, &format!("static {REPLAY}"), top, verilog, options), |dir| {
+        let sources = verilate(&tools, top, verilog, options, &format!("toe_api_{top}"), Some(REPLAY), dir)?;
         let runtime = runtime(&tools, options)?;
         let objects = parallel(&tools, options, dir, &sources)?;
         let archive = dir.join(format!("lib{top}_model.a"));
@@ -66,13 +67,16 @@ pub fn build_static(top: &str, verilog: &str, options: &Options) -> Result<PathB
     Ok(dir.join(format!("lib{top}_model.a")))
 }
 
+/// The bare loop, in static libraries only.
+const REPLAY: &str = include_str!("replay.cpp");
+
 fn key(tools: &Tools, kind: &str, top: &str, verilog: &str, options: &Options) -> String {
     let (root, shim) = (tools.root.display().to_string(), include_str!("shim.cpp"));
     cache::key(&[FORMAT, kind, top, verilog, &format!("{options:?}"), &root, &tools.compiler, shim])
 }
 
 /// Runs Verilator and writes the shim; gives the C++ files.
-fn verilate(tools: &Tools, top: &str, verilog: &str, options: &Options, symbol: &str, dir: &Path) -> Result<Vec<PathBuf>, Error> {
+fn verilate(tools: &Tools, top: &str, verilog: &str, options: &Options, symbol: &str, replay: Option<&str>, dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let name = format!("{top}.v");
     let source = dir.join(&name);
     fs::write(&source, verilog).map_err(Error::file(&source))?;
@@ -95,7 +99,7 @@ fn verilate(tools: &Tools, top: &str, verilog: &str, options: &Options, symbol: 
     let (ports, root) = (shim::ports(&header("")?)?, header("___024root")?);
     let previous_clock = shim::previous_clock(&root, verilog);
     let shim = dir.join("shim.cpp");
-    let text = shim::text(&shim::Model { prefix: &prefix, symbol, ports: &ports, trace: options.trace, previous_clock });
+    let text = shim::text(&shim::Model { prefix: &prefix, symbol, ports: &ports, trace: options.trace, previous_clock, replay });
     fs::write(&shim, text).map_err(Error::file(&shim))?;
     sources(dir)
 }

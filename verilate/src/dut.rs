@@ -2,6 +2,7 @@
 
 use crate::compile::{shared, Options};
 use crate::error::Error;
+use crate::recording::{Recording, Replay};
 use std::collections::BTreeMap;
 use std::ffi::{c_char, c_void, CStr, CString};
 use std::path::Path;
@@ -297,6 +298,17 @@ impl Dut {
         // SAFETY: the model is alive.
         unsafe { (self.api.rise)(self.model.as_ptr()) }
         self.cycles += 1;
+    }
+
+    /// Plays a recording to the model in a bare C++ loop.
+    ///
+    /// # Safety
+    /// `replay` is the function `toe_api_TOP_replay` of the library that the model is of, and the recording is of a model of the same design.
+    pub unsafe fn replay(&mut self, replay: Replay, recording: &Recording) {
+        let (cycles, counts, changes) = recording.parts();
+        // SAFETY: the model is alive; there is a count for each cycle, and there are as many changes as they say.
+        unsafe { replay(self.model.as_ptr(), cycles, counts, changes) }
+        self.cycles += cycles;
     }
 
     /// Cycles so far.

@@ -21,10 +21,12 @@ mod cache;
 mod compile;
 mod dut;
 mod error;
+mod recording;
 mod shim;
 mod tools;
 
 pub use compile::{build_static, Options};
 pub use dut::{Api, Direction, Dut, Pin, Port, PortInfo};
 pub use error::Error;
+pub use recording::{Change, Recording, Replay};
 pub use tools::Tools;

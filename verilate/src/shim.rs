@@ -62,6 +62,8 @@ pub(crate) struct Model<'a> {
     pub(crate) trace: bool,
     /// Where the model remembers the clock, if it may be told that there was a falling edge.
     pub(crate) previous_clock: Option<&'a str>,
+    /// C++ to come behind the shim.
+    pub(crate) replay: Option<&'a str>,
 }
 
 /// Finds where a model remembers its clock. Setting that to 0 spares the evaluation of the falling edge, if nothing else is
@@ -75,7 +77,7 @@ pub(crate) fn previous_clock<'a>(root_header: &'a str, verilog: &str) -> Option<
 
 /// The shim's text.
 pub(crate) fn text(model: &Model) -> String {
-    let Model { prefix, symbol, ports, trace, previous_clock } = model;
+    let Model { prefix, symbol, ports, trace, previous_clock, replay } = model;
     let mut table = String::new();
     for p in *ports {
         let class = match p.width {
@@ -91,7 +93,9 @@ pub(crate) fn text(model: &Model) -> String {
     let addresses: String = ports.iter().map(|p| format!("    addresses[k++] = (void*)&m->top.{};\n", p.member)).collect();
     let clock = ports.iter().any(|p| p.member == "clock" && p.width == 1 && !p.output);
     let flag = |yes: bool| if yes { "1" } else { "0" };
-    SHIM.replace("@PREFIX@", prefix)
+    let whole = [SHIM, replay.unwrap_or_default()].concat();
+    whole
+        .replace("@PREFIX@", prefix)
         .replace("@SYMBOL@", symbol)
         .replace("@TRACE@", flag(*trace))
         .replace("@CLOCK@", flag(clock))
