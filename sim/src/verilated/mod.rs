@@ -8,18 +8,27 @@
 //!
 //! In each cycle the world round the RTL sets its inputs, without knowing the outputs of that cycle; then both sides see what the rising edge will
 //! find, and a handshake whose two parts are shown happens.
+//!
+//! Only the register bus's outputs depend on inputs within the cycle: on those of the register bus. While there is no access, what the rising edge
+//! will find stands at the outputs since the edge before, and one evaluation a cycle is enough. [`Verilated::strict`] makes two, and compares.
 
 mod axi;
+mod bare;
+mod probe;
 mod xgmii;
+
+pub use bare::Bare;
+pub use probe::{Sight, Sighting};
 
 use crate::engine::Engine;
 use crate::root_complex::RootComplex;
 use crate::time::Nanoseconds;
-use axi::{ReadBeat, Reads, Writes};
+use axi::{Burst, ReadBeat, Reads, Writes};
+use probe::Probe;
 use std::collections::VecDeque;
 use std::path::Path;
 use toe_contract::TICK_SHIFT;
-use toe_verilate::{Api, Dut, Port};
+use toe_verilate::{Api, Direction, Dut, Port, Recording};
 use xgmii::{Column, Decoder, Encoder, Received};
 
 extern "C" {
@@ -60,6 +69,15 @@ ports! {
     busy "busy", next_deadline "next_deadline", next_deadline_valid "next_deadline_valid",
 }
 
+fn model(seed: u32) -> Dut {
+    // SAFETY: the function is that of the library that the build script made with `build_static`.
+    unsafe { Dut::linked(toe_api_top, seed) }
+}
+
+fn outputs(dut: &Dut) -> Vec<u64> {
+    dut.ports().iter().filter(|p| p.direction == Direction::Output).map(|p| dut.get(p.name.as_str())).collect()
+}
+
 /// What stands at the register bus, and which parts of it have been taken.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Access {
@@ -93,13 +111,24 @@ pub struct Verilated {
     answer: Option<u32>,
     posted: VecDeque<(u32, u32)>,
     quiet: u32,
+    probe: Option<Probe>,
+    recording: Option<Recording>,
+    strict: bool,
 }
 
 impl Verilated {
     /// The engine after power-on. `seed` is that of what has no initial value, in a build for tests.
     pub fn new(seed: u32) -> Verilated {
-        // SAFETY: the function is that of the library that the build script made with `build_static`.
-        let dut = unsafe { Dut::linked(toe_api_top, seed) };
+        Verilated::start(seed, false)
+    }
+
+    /// The same, with its inputs recorded from the first cycle on, for [`Bare`].
+    pub fn recorded(seed: u32) -> Verilated {
+        Verilated::start(seed, true)
+    }
+
+    fn start(seed: u32, record: bool) -> Verilated {
+        let dut = model(seed);
         let ports = Ports::of(&dut);
         let mut engine = Verilated {
             dut,
@@ -116,7 +145,11 @@ impl Verilated {
             answer: None,
             posted: VecDeque::new(),
             quiet: 0,
+            probe: None,
+            recording: None,
+            strict: false,
         };
+        engine.recording = record.then(|| Recording::new(&engine.dut));
         engine.power_on();
         engine
     }
@@ -131,10 +164,10 @@ impl Verilated {
         self.dut.set(p.axil_rready, 1);
         self.dut.set(p.reset, 1);
         for _ in 0..RESET_CYCLES {
-            self.dut.tick();
+            self.edge();
         }
-        self.dut.set(p.reset, 0);
-        self.dut.tick();
+        self.dut.set(self.ports.reset, 0);
+        self.edge();
     }
 
     /// Writes a wave (VCD) from here on.
@@ -150,25 +183,80 @@ impl Verilated {
         self.spoiled
     }
 
+    /// Begins or ends to note what goes over the ports.
+    pub fn set_probe(&mut self, on: bool) {
+        self.probe = on.then(Probe::default);
+    }
+
+    /// Takes what the probe has seen since the last call, in order.
+    pub fn take_sightings(&mut self) -> Vec<Sighting> {
+        self.probe.as_mut().map(|p| std::mem::take(&mut p.seen)).unwrap_or_default()
+    }
+
+    /// Takes the recording of an engine that is [recorded](Verilated::recorded); it ends with that.
+    pub fn take_recording(&mut self) -> Option<Recording> {
+        self.recording.take()
+    }
+
+    /// The same engine, evaluated twice in each cycle, to see that no output depends on an input within the cycle while no register is accessed.
+    ///
+    /// # Panics
+    /// From then on, in a cycle in which one does.
+    #[must_use]
+    pub fn strict(mut self) -> Verilated {
+        self.strict = true;
+        self
+    }
+
+    /// The values of all outputs, in the order of their declaration.
+    pub fn outputs(&self) -> Vec<u64> {
+        outputs(&self.dut)
+    }
+
     /// One clock cycle.
     fn cycle(&mut self, host: &mut RootComplex) {
         let cycle = self.dut.cycles();
-        let shown = self.show(cycle, host);
-        self.dut.fall();
-        self.take_memory(shown, cycle, host);
+        let (rx, shown) = self.show(cycle, host);
+        if self.access != Access::None {
+            self.dut.fall();
+        } else if self.strict {
+            self.compare();
+        }
+        let written = self.take_memory(shown, cycle, host);
         self.take_registers();
         if self.dut.get(self.ports.irq_valid) == 1 {
             host.interrupt(u16::from(self.byte(self.ports.irq_vector)));
         }
-        let out = Column { data: self.dut.get(self.ports.txd), control: self.byte(self.ports.txc) };
-        match self.decoder.column(out) {
+        let tx = Column { data: self.dut.get(self.ports.txd), control: self.byte(self.ports.txc) };
+        match self.decoder.column(tx) {
             Some(Received::Frame(frame)) => self.sent.push_back(frame),
             Some(Received::Spoiled) => self.spoiled += 1,
             None => {}
         }
+        if let Some(probe) = &mut self.probe {
+            probe.cycle(cycle, rx, tx, written);
+        }
         let working = self.dut.get(self.ports.busy) == 1 || !self.outside_is_idle();
         self.quiet = if working { 0 } else { self.quiet.saturating_add(1) };
-        self.dut.rise();
+        self.edge();
+    }
+
+    /// The rising edge: what was set is sampled, and the outputs are those after it.
+    fn edge(&mut self) {
+        if let Some(recording) = &mut self.recording {
+            recording.note(&self.dut);
+        }
+        self.dut.tick();
+    }
+
+    /// Lets the inputs reach what depends on them within the cycle: nothing may.
+    fn compare(&mut self) {
+        let before = outputs(&self.dut);
+        self.dut.fall();
+        let after = outputs(&self.dut);
+        let names = self.dut.ports().iter().filter(|p| p.direction == Direction::Output).map(|p| &p.name);
+        let changed: Vec<_> = names.zip(before.iter().zip(&after)).filter(|(_, (b, a))| b != a).collect();
+        assert!(changed.is_empty(), "cycle {}: outputs that depend on inputs: {changed:x?}", self.dut.cycles());
     }
 
     fn byte(&self, port: Port) -> u8 {
@@ -183,7 +271,7 @@ impl Verilated {
     }
 
     /// Sets every input for the cycle.
-    fn show(&mut self, cycle: u64, host: &mut RootComplex) -> Shown {
+    fn show(&mut self, cycle: u64, host: &mut RootComplex) -> (Column, Shown) {
         let p = &self.ports;
         let column = self.encoder.column();
         self.dut.set(p.rxd, column.data);
@@ -208,7 +296,7 @@ impl Verilated {
         self.dut.set(p.awready, shown.awready.into());
         self.dut.set(p.wready, shown.wready.into());
         self.show_registers();
-        shown
+        (column, shown)
     }
 
     fn show_registers(&mut self) {
@@ -237,7 +325,7 @@ impl Verilated {
     }
 
     /// Handshakes of the memory bus at the coming edge.
-    fn take_memory(&mut self, shown: Shown, cycle: u64, host: &mut RootComplex) {
+    fn take_memory(&mut self, shown: Shown, cycle: u64, host: &mut RootComplex) -> [Option<Burst>; 2] {
         let p = &self.ports;
         let high = |port| self.dut.get(port) == 1;
         if shown.arready && high(p.arvalid) {
@@ -247,16 +335,18 @@ impl Verilated {
             self.offered = None;
             self.reads.taken(cycle, host);
         }
+        let mut written = [None; 2];
         if shown.awready && high(p.awvalid) {
-            self.writes.address(self.dut.get(p.awaddr), self.byte(p.awlen), cycle, host);
+            written[0] = self.writes.address(self.dut.get(p.awaddr), self.byte(p.awlen), cycle, host);
         }
         if shown.wready && high(p.wvalid) {
-            self.writes.beat(self.dut.get(p.wdata), self.byte(p.wstrb), high(p.wlast), cycle, host);
+            written[1] = self.writes.beat(self.dut.get(p.wdata), self.byte(p.wstrb), high(p.wlast), cycle, host);
         }
         // The response offered in this cycle is the one that was there when it was shown.
         if self.writes.response().is_some() && high(p.bvalid) && high(p.bready) {
             self.writes.answered();
         }
+        written
     }
 
     /// Handshakes of the register bus at the coming edge. Answers are always taken.
