@@ -276,6 +276,9 @@ impl<E: Engine> Rig<E> {
     pub fn write_command(&mut self, command: Command) -> Result<(), RigError> {
         let size = 1 << self.settings.submission_log2;
         if self.posted.wrapping_sub(self.taken) >= size {
+            self.taken = self.read_context(&register::SUBMISSION_CONSUMED);
+        }
+        if self.posted.wrapping_sub(self.taken) >= size {
             self.settle()?;
             self.taken = self.read_context(&register::SUBMISSION_CONSUMED);
         }
