@@ -1,5 +1,6 @@
 //! `toe`: the TCP offload engine, its stack and a Linux peer, run on one machine.
 
+mod bench;
 mod demo;
 mod follow;
 mod http;
@@ -28,6 +29,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Lists the sockets of a running `toe serve`
     Ss(ss::Arguments),
+    /// Measures the engine, in cycles, and its simulation; prints a table and writes JSON
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Ss(arguments) => ss::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

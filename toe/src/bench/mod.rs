@@ -1,0 +1,64 @@
+//! `toe bench`: what the engine does in how many cycles, and how fast it is simulated.
+
+#[cfg(feature = "rtl")]
+mod cycles;
+mod figure;
+mod load;
+mod speed;
+
+use anyhow::{Context, Result};
+use figure::Figure;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Measures the engine and its simulation, prints a table, and writes JSON. Figures in cycles are the same at every run
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Writes the figures as JSON: an array of {name, value, unit, target, holds}
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Segments of full size in each direction
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(20..=100_000))]
+    segments: u32,
+    /// Only what is counted in cycles, nothing that a clock measures
+    #[arg(long)]
+    cycles_only: bool,
+}
+
+/// Runs it. The last line says how many targets hold.
+///
+/// # Errors
+/// The engine lost or spoiled something, or a file cannot be written. A target that does not hold is no error.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed:>4} {wide_msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(100));
+    let measured = measure(arguments, &|what| bar.set_message(what.to_owned()));
+    bar.finish_and_clear();
+    let figures = measured.context("bench: FAILED")?;
+    if let Some(path) = &arguments.json {
+        std::fs::write(path, serde_json::to_string_pretty(&figures)? + "\n").with_context(|| path.display().to_string())?;
+    }
+    print!("{}", figure::table(&figures));
+    println!("bench: {}", figure::summary(&figures));
+    Ok(())
+}
+
+fn measure(arguments: &Arguments, progress: &dyn Fn(&str)) -> Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    #[cfg(feature = "rtl")]
+    figures.extend(cycles::measure(arguments.segments, progress)?);
+    if !arguments.cycles_only {
+        #[cfg(feature = "rtl")]
+        {
+            progress("the simulation against a bare loop");
+            figures.extend(speed::simulation(arguments.segments)?);
+        }
+        progress("the model");
+        figures.push(speed::model(arguments.segments)?);
+    }
+    Ok(figures)
+}

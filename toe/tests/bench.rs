@@ -1,0 +1,55 @@
+//! `toe bench`: its JSON is well formed, and what is counted in cycles is the same at every run.
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
+
+/// Runs it with few segments; gives the JSON and what it printed.
+fn bench(json: &Path, more: &[&str]) -> (String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_toe"));
+    let output = command.args(["bench", "--segments", "40", "--json"]).arg(json).args(more).output().expect("it starts");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
+    (std::fs::read_to_string(json).expect("the JSON has been written"), printed)
+}
+
+#[test]
+fn the_json_has_every_figure_of_the_table_with_its_target() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (json, printed) = bench(&folder.path().join("figures.json"), &[]);
+    let figures: Vec<Value> = serde_json::from_str(&json).expect("an array");
+    let rtl = cfg!(feature = "rtl");
+    assert_eq!(figures.len(), if rtl { 23 } else { 1 }, "{json}");
+    for figure in &figures {
+        let keys: Vec<&str> = figure.as_object().expect("an object").keys().map(String::as_str).collect();
+        assert_eq!(keys, ["holds", "name", "target", "unit", "value"]);
+        let name = figure["name"].as_str().expect("a name");
+        assert!(figure["value"].is_f64() && figure["unit"].is_string(), "{figure}");
+        assert_eq!(figure["target"].is_f64(), figure["holds"].is_boolean(), "{figure}");
+        assert!(figure["target"].is_f64() || figure["target"].is_null(), "{figure}");
+        assert!(printed.contains(&format!("| {name} ")), "{name} is not in the table:\n{printed}");
+    }
+    let hold = figures.iter().filter(|f| f["holds"] == true).count();
+    let targets = figures.iter().filter(|f| !f["target"].is_null()).count();
+    let last = format!("bench: {hold} of {targets} targets hold, {} figures for information\n", figures.len() - targets);
+    assert!(printed.ends_with(&last), "expected at the end: {last}{printed}");
+}
+
+#[cfg(feature = "rtl")]
+#[test]
+fn cycles_are_the_same_at_every_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [first, second] = ["first.json", "second.json"].map(|name| bench(&folder.path().join(name), &["--cycles-only"]));
+    assert_eq!(first, second);
+    let figures: Vec<Value> = serde_json::from_str(&first.0).expect("an array");
+    // A wire of 64 bits a cycle carries no more, and nothing is faster than the wire.
+    for figure in &figures {
+        let (name, unit, value) = (figure["name"].as_str().unwrap_or(""), figure["unit"].as_str().unwrap_or(""), figure["value"].as_f64().unwrap_or(0.0));
+        match unit {
+            "payload bytes/cycle" => assert!(value > 0.0 && value <= 1448.0 / 192.0, "{name}: {value}"),
+            "cycles/segment" => assert!(value >= 10.4, "{name}: {value}"),
+            "cycles" => assert!(value >= 1.0, "{name}: {value}"),
+            _ => {}
+        }
+    }
+}
