@@ -5,6 +5,7 @@ use serde::Serialize;
 
 /// What a figure is to reach.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(not(feature = "rtl"), allow(dead_code, reason = "only the hardware has targets"))]
 pub(crate) enum Target {
     AtLeast(f64),
     AtMost(f64),

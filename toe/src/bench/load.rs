@@ -330,6 +330,7 @@ impl<E: Engine> World<E> {
     }
 
     /// Whether an address lies in a receive ring.
+    #[cfg(feature = "rtl")]
     pub(crate) fn is_payload(&self, iova: u64) -> bool {
         self.flows.iter().any(|f| (f.setup.receive_base..f.setup.receive_base + u64::from(RING)).contains(&iova))
     }

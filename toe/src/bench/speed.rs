@@ -24,7 +24,7 @@ fn load(segments: u32) -> Load {
 pub(crate) fn model(segments: u32) -> Result<Figure> {
     let mut world = World::new(Model::default(), load(segments * 10))?;
     let before = toe_sim::engine::Engine::cycles(&world.rig.engine);
-    ensure!(world.run()?, "the model lost something");
+    ensure!(world.run()? && world.drops() == 0, "the model lost something");
     let operations = toe_sim::engine::Engine::cycles(&world.rig.engine) - before;
     Figure::timed("model_speed", operations as f64 / world.engine_time.as_secs_f64(), "operations/s", None)
 }
