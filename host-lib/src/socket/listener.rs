@@ -1,5 +1,6 @@
 //! `std::net::TcpListener`, over a stack.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddrV4;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +22,12 @@ pub struct TcpListener {
     port: u16,
     queue: Arc<AcceptQueue>,
     nonblocking: AtomicBool,
+}
+
+impl fmt::Debug for TcpListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TcpListener({}:{})", self.handle.address(), self.port)
+    }
 }
 
 impl TcpListener {

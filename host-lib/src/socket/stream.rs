@@ -1,5 +1,6 @@
 //! `std::net::TcpStream`, over a stack.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddrV4};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -280,6 +281,15 @@ fn not_zero(timeout: Option<Duration>) -> io::Result<Option<Duration>> {
     match timeout {
         Some(Duration::ZERO) => Err(io::ErrorKind::InvalidInput.into()),
         timeout => Ok(timeout),
+    }
+}
+
+impl fmt::Debug for TcpStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let values = self.open.socket.lock();
+        write!(f, "TcpStream({}", values.state)?;
+        values.tuple.map_or(Ok(()), |tuple| write!(f, ", {tuple}"))?;
+        f.write_str(")")
     }
 }
 

@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 
 use toe_driver::{FlowReport, NicError};
 use toe_wire::{
-    build_icmp_frame, build_tcp_frame, unreachable, ArpPacket, EtherType, EthernetFrame, EthernetRepr, IcmpPacket, IcmpRepr, IpProtocol, Ipv4Packet, Ipv4Repr,
-    SeqNumber, TcpFlags, TcpSegment,
+    build_ipv4_frame, build_tcp_frame, unreachable, ArpPacket, EtherType, EthernetFrame, EthernetRepr, Fragment, IcmpPacket, IcmpRepr, IpProtocol, Ipv4Packet,
+    Ipv4Repr, SeqNumber, TcpFlags, TcpSegment,
 };
 
 use super::connections::{ConnectionId, Link};
@@ -14,6 +14,9 @@ use crate::log::{Cause, Happening};
 use crate::slow_path::icmp::read_error;
 use crate::tcp::time_wait::Answer;
 use crate::tcp::{reset_for, step, Action, ControlBlock, Event, FourTuple, Outgoing, Segment, Snapshot, State, Unreachable};
+
+/// Bytes of an Ethernet header with an 802.1Q tag; the MTU is MAX_FRAME less these.
+const LONGEST_ETHERNET_HEADER: usize = 18;
 
 /// Bytes of a datagram that an ICMP error quotes beyond the header (RFC 792).
 const QUOTED: usize = 8;
@@ -236,11 +239,33 @@ impl Stack {
         }
     }
 
+    /// Sends a message, in fragments if it is longer than a frame (RFC 791 section 3.2).
     fn send_icmp(&mut self, eth: &EthernetRepr, to: Ipv4Addr, dscp_ecn: u8, message: &IcmpRepr<'_>) -> Result<(), NicError> {
-        let ip = Ipv4Repr { dscp_ecn, ..Ipv4Repr::new(self.config.address, to, IpProtocol::ICMP) };
-        match build_icmp_frame(&eth.reply_from(self.mac), &ip, message) {
-            Ok(frame) if frame.len() <= self.nic.max_frame() as usize && self.icmp_limit.take(self.now) => self.nic.send_frame(&frame, None),
-            _ => Ok(()),
+        if !self.icmp_limit.take(self.now) {
+            return Ok(());
+        }
+        let eth = eth.reply_from(self.mac);
+        let mut payload = Vec::new();
+        message.emit(&mut payload);
+        let room = (self.nic.max_frame() as usize).saturating_sub(LONGEST_ETHERNET_HEADER + Ipv4Repr::HEADER_LEN);
+        let whole = Ipv4Repr { dscp_ecn, ..Ipv4Repr::new(self.config.address, to, IpProtocol::ICMP) };
+        if payload.len() <= room {
+            return self.send_datagram(&eth, &whole, &payload);
+        }
+        // Every fragment but the last carries a multiple of 8 bytes.
+        let (room, identification) = ((room & !7).max(8), rand::random());
+        for (k, piece) in payload.chunks(room).enumerate() {
+            let more = (k + 1) * room < payload.len();
+            let Some(fragment) = u16::try_from(k * room).ok().and_then(|offset| Fragment::new(offset, more)) else { return Ok(()) };
+            self.send_datagram(&eth, &Ipv4Repr { fragment, identification, dont_fragment: false, ..whole }, piece)?;
+        }
+        Ok(())
+    }
+
+    fn send_datagram(&mut self, eth: &EthernetRepr, ip: &Ipv4Repr, payload: &[u8]) -> Result<(), NicError> {
+        match build_ipv4_frame(eth, ip, payload) {
+            Ok(frame) => self.nic.send_frame(&frame, None),
+            Err(_) => Ok(()),
         }
     }
 

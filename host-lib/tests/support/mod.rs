@@ -3,6 +3,7 @@
 
 pub mod blocks;
 pub mod engine;
+pub mod kernel;
 pub mod pair;
 pub mod peer;
 pub mod world;
