@@ -124,9 +124,9 @@ fn two_readers_of_one_socket() {
 fn timeouts_and_non_blocking() {
     let (a, b) = stacks();
     let listener = TcpListener::bind(&b.handle(), 80).expect("the port is free");
-    assert_eq!(TcpListener::bind(&b.handle(), 80).err().expect("in use").kind(), ErrorKind::AddrInUse);
+    assert_eq!(TcpListener::bind(&b.handle(), 80).expect_err("in use").kind(), ErrorKind::AddrInUse);
     listener.set_nonblocking(true).expect("always");
-    assert_eq!(listener.accept().err().expect("nobody").kind(), ErrorKind::WouldBlock);
+    assert_eq!(listener.accept().expect_err("nobody").kind(), ErrorKind::WouldBlock);
     let (mut client, _server) = pair(&a.handle(), &listener);
     client.set_read_timeout(Some(Duration::from_millis(50))).expect("not zero");
     assert_eq!(client.set_read_timeout(Some(Duration::ZERO)).expect_err("zero").kind(), ErrorKind::InvalidInput);
@@ -140,11 +140,11 @@ fn timeouts_and_non_blocking() {
     // Nobody is there at all.
     let nobody = SocketAddrV4::new([10, 0, 0, 99].into(), 80);
     let begin = Instant::now();
-    let error = TcpStream::connect_timeout(&a.handle(), nobody, Duration::from_millis(100)).err().expect("nobody");
+    let error = TcpStream::connect_timeout(&a.handle(), nobody, Duration::from_millis(100)).expect_err("nobody");
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     assert!(begin.elapsed() < Duration::from_secs(2));
     for bad in [[10, 0, 0, 255], [224, 0, 0, 1], [0, 0, 0, 0], [10, 0, 0, 1]] {
-        let error = TcpStream::connect(&a.handle(), SocketAddrV4::new(bad.into(), 80)).err().expect("refused");
+        let error = TcpStream::connect(&a.handle(), SocketAddrV4::new(bad.into(), 80)).expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::HostUnreachable, "{bad:?}");
     }
 }
