@@ -48,6 +48,8 @@ pub(crate) fn measure(segments: u32, progress: &dyn Fn(&str)) -> Result<Vec<Figu
         let seen = Seen::of(small)?;
         let target = Some(Target::AtMost(wire_cycles(SMALLEST, false)));
         figures.push(Figure::exact(named("smallest_receive"), f64::from(SMALLEST) / seen.rate_in()?, PACE, target)?);
+        // So many that a receive buffer which is left more slowly than it is filled must overflow.
+        let seen = Seen::of(Load { receive: segments * 32, ..small })?;
         figures.push(Figure::exact(named("smallest_receive_dropped"), seen.drops as f64, "segments", Some(Target::AtMost(0.0)))?);
         let acks = seen.frames_out.len() as f64 / seen.frames_in.len() as f64;
         figures.push(Figure::exact(named("smallest_receive_acks"), acks, "ACKs/segment", None)?);

@@ -6,10 +6,10 @@ mod figure;
 mod load;
 mod speed;
 
-use anyhow::{Context, Result};
+use anyhow::{ensure, Context, Result};
 use figure::Figure;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Measures the engine and its simulation, prints a table, and writes JSON. Figures in cycles are the same at every run
@@ -18,6 +18,9 @@ pub(crate) struct Arguments {
     /// Writes the figures as JSON: an array of {name, value, unit, target, holds}
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Replaces the table of a document by that of the figures in cycles (`docs/figures.md`)
+    #[arg(long, value_name = "FILE")]
+    document: Option<PathBuf>,
     /// Segments of full size in each direction
     #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(20..=100_000))]
     segments: u32,
@@ -25,6 +28,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     cycles_only: bool,
 }
+
+/// Where the table of a document is.
+const BEGIN: &str = "<!-- figures: begin -->";
+const END: &str = "<!-- figures: end -->";
 
 /// Runs it. The last line says how many targets hold.
 ///
@@ -42,8 +49,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(path) = &arguments.json {
         std::fs::write(path, serde_json::to_string_pretty(&figures)? + "\n").with_context(|| path.display().to_string())?;
     }
+    if let Some(path) = &arguments.document {
+        let exact: Vec<Figure> = figures.iter().filter(|f| f.exact).cloned().collect();
+        document(path, &exact).with_context(|| path.display().to_string())?;
+    }
     print!("{}", figure::table(&figures));
     println!("bench: {}", figure::summary(&figures));
+    Ok(())
+}
+
+/// Puts the table between the two marks of a document.
+fn document(path: &Path, figures: &[Figure]) -> Result<()> {
+    let text = std::fs::read_to_string(path)?;
+    let (head, rest) = text.split_once(BEGIN).with_context(|| format!("no line `{BEGIN}`"))?;
+    let (_, tail) = rest.split_once(END).with_context(|| format!("no line `{END}`"))?;
+    ensure!(!figures.is_empty(), "nothing was counted in cycles: the program has no hardware in it");
+    std::fs::write(path, format!("{head}{BEGIN}\n\n{}\n{}.\n\n{END}{tail}", figure::table(figures), figure::summary(figures)))?;
     Ok(())
 }
 
