@@ -2,6 +2,7 @@
 
 mod run;
 mod setup;
+mod soak;
 mod synth;
 mod test;
 
@@ -32,6 +33,8 @@ enum Command {
     Test(test::Arguments),
     /// Area, clock and critical path of a module in an FPGA, by open tools
     Synth(synth::Arguments),
+    /// What is too long for CI: 100 MiB each way over a bad wire, ten million random segments
+    Soak(soak::Arguments),
     /// Measures the engine; prints a table and writes JSON
     #[command(disable_help_flag = true)]
     Bench {
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         }
         Command::Test(arguments) => setup::ensure(setup::TEST).and_then(|()| test::run(&arguments)),
         Command::Synth(arguments) => setup::ensure(setup::BUILD).and_then(|()| synth::run(&arguments)),
+        Command::Soak(arguments) => setup::ensure(setup::TEST).and_then(|()| soak::run(&arguments)),
         Command::Bench { arguments } => setup::ensure(setup::BUILD).and_then(|()| run::toe("bench", &arguments)),
     };
     match done {
