@@ -17,7 +17,12 @@ fn exchange(bench: &Bench, we_listen: bool, len: usize) -> Duration {
     let begin = Instant::now();
     let (to_kernel, to_us) = (pattern(len, 3), pattern(len, 5));
     let (mut heard_by_kernel, mut heard_by_us) = (Vec::new(), Vec::new());
-    for timeout in [kernel.set_read_timeout(Some(PATIENCE)), ours.set_read_timeout(Some(PATIENCE)), ours.set_write_timeout(Some(PATIENCE))] {
+    for timeout in [
+        kernel.set_read_timeout(Some(PATIENCE)),
+        kernel.set_write_timeout(Some(PATIENCE)),
+        ours.set_read_timeout(Some(PATIENCE)),
+        ours.set_write_timeout(Some(PATIENCE)),
+    ] {
         timeout.expect("not zero");
     }
     thread::scope(|scope| {

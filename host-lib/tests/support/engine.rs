@@ -1,4 +1,4 @@
-//! The engine under the tests: the model, or with `TOE_ENGINE=rtl` the Verilated hardware. Either is watched: an invariant that does not hold
+//! The engine under the tests: the model, or with `TOE_ENGINE=rtl` the Verilated hardware. Watched, an invariant that does not hold
 //! ends the test.
 
 use toe_sim::engine::Engine;
@@ -17,10 +17,15 @@ pub fn is_rtl() -> bool {
 }
 
 /// An engine after power-on. The hardware has the flows it was built with; the model as many as are asked for.
-pub fn engine(flows: u16) -> Box<dyn Engine> {
+pub fn bare(flows: u16) -> Box<dyn Engine> {
     if is_rtl() {
-        Box::new(Watched::new(Verilated::new(1)))
+        Box::new(Verilated::new(1))
     } else {
-        Box::new(Watched::new(Model::new(Config { flows })))
+        Box::new(Model::new(Config { flows }))
     }
+}
+
+/// The same, watched.
+pub fn engine(flows: u16) -> Box<dyn Engine> {
+    Box::new(Watched::new(bare(flows)))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::engine::engine;
+use super::engine::bare;
 use toe_contract::register;
 use toe_driver::{Bus, Nic, NicConfig};
 use toe_host_lib::tcp::State;
@@ -48,7 +48,7 @@ pub fn captured(impairment: &Impairment, capture: Option<&Path>) -> Option<Bench
         Some(path) => Box::new(Capture::create(wire, path, "toe", clock.epoch()).expect("a file")),
         None => Box::new(wire),
     };
-    let device = Device::new(engine(64), wire, Timing::default(), 1);
+    let device = Device::new(bare(64), wire, Timing::default(), 1);
     let bus = Arc::new(Threaded::start(clock, device).expect("a thread"));
     let nic = Nic::open(bus.clone(), NicConfig { hash_key: 7, ..NicConfig::default() }).expect("the device opens");
     let mut config = Config { address: OURS, ..Config::default() };
@@ -64,6 +64,8 @@ impl Drop for Bench {
             let entries = self.handle().log().entries();
             entries.iter().rev().take(200).rev().for_each(|entry| eprintln!("{entry}"));
             eprintln!("{:?}", self.handle().statistics());
+            // Why the device has stopped, if it has.
+            eprintln!("{:?}", self.bus.read32(register::ID.offset));
         }
     }
 }
