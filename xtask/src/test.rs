@@ -10,7 +10,10 @@ pub(crate) struct Arguments {
     lint: bool,
 }
 
-/// Format, lints, every test; then the host's tests again with the hardware under them, and the demonstration.
+/// The host's tests that have been run with the hardware under them.
+const ON_HARDWARE: &[&str] = &["--test", "lifecycle", "--test", "linux", "--test", "linux_life"];
+
+/// Format, lints, every test; then those of the host's tests again with the hardware under them, and the demonstration.
 ///
 /// # Errors
 /// The first step that fails.
@@ -19,7 +22,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     step("lints", cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
     if !arguments.lint {
         step("tests", cargo().args(["test", "--workspace", "--no-fail-fast"]))?;
-        step("the host's tests on the hardware", cargo().args(["test", "--package", "toe-host-lib", "--no-fail-fast"]).env("TOE_ENGINE", "rtl"))?;
+        step(
+            "the host's tests on the hardware",
+            cargo().args(["test", "--package", "toe-host-lib", "--no-fail-fast"]).args(ON_HARDWARE).env("TOE_ENGINE", "rtl"),
+        )?;
         toe("demo", &[])?;
     }
     Ok(())
