@@ -1,9 +1,11 @@
 //! How a stack is set up.
 
 use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
 
 use toe_wire::VlanTag;
 
+use crate::tcp::ports::EPHEMERAL;
 use crate::tcp::Settings;
 
 /// Settings of a stack.
@@ -19,6 +21,8 @@ pub struct Config {
     pub vlan: Option<VlanTag>,
     /// Of the connections.
     pub settings: Settings,
+    /// Ports that are given out to whoever names none.
+    pub ports: RangeInclusive<u16>,
     /// Most connections that wait for `accept`, and as many again in the handshake, of one listener.
     pub backlog: usize,
     /// RST segments a second, most, that answer segments of no connection.
@@ -39,6 +43,7 @@ impl Default for Config {
             gateway: None,
             vlan: None,
             settings: Settings::default(),
+            ports: EPHEMERAL,
             backlog: 128,
             resets_per_second: 1000,
             icmp_per_second: 1000,

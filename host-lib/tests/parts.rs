@@ -156,7 +156,7 @@ fn s11_isn_is_clock_and_keyed_hash() {
 #[test]
 fn s06_ports() {
     let secret = Secret::new([3; 16]);
-    let mut ports = PortChooser::new(99);
+    let mut ports = PortChooser::new(EPHEMERAL, 99);
     let mut taken = HashSet::new();
     let total = usize::from(EPHEMERAL.end() - EPHEMERAL.start()) + 1;
     for _ in 0..total {
@@ -165,7 +165,7 @@ fn s06_ports() {
     }
     assert_eq!(ports.choose(&secret, tuple(0), |port| !taken.contains(&port)), None);
     let other = Secret::new([4; 16]);
-    let first: Vec<Option<u16>> = [secret, other].iter().map(|s| PortChooser::new(99).choose(s, tuple(0), |_| true)).collect();
+    let first: Vec<Option<u16>> = [secret, other].iter().map(|s| PortChooser::new(EPHEMERAL, 99).choose(s, tuple(0), |_| true)).collect();
     assert_ne!(first[0], first[1], "the key decides where the search begins");
 }
 

@@ -7,7 +7,7 @@ use std::net::Shutdown;
 use support::pair::{assert_same, connect_with, drain, feed, pattern, Pair};
 use support::world::{config, Setup};
 use toe_host_lib::tcp::isn::Secret;
-use toe_host_lib::tcp::ports::PortChooser;
+use toe_host_lib::tcp::ports::{PortChooser, EPHEMERAL};
 use toe_host_lib::tcp::FourTuple;
 use toe_host_lib::time::Nanoseconds;
 use toe_host_lib::Config;
@@ -88,7 +88,7 @@ fn wrapping_secrets() -> ([u8; 16], [u8; 16]) {
     // The port as the stack will choose it.
     let tuple = |secret: &Secret| {
         let remote = FourTuple::new(ours, 0, theirs, 80);
-        let mut ports = PortChooser::new(secret.port_counter(FourTuple::new(ours, 0, ours, 0)));
+        let mut ports = PortChooser::new(EPHEMERAL, secret.port_counter(FourTuple::new(ours, 0, ours, 0)));
         let port = ports.choose(secret, remote, |_| true).expect("a port");
         FourTuple::new(ours, port, theirs, 80)
     };

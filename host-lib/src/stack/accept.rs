@@ -7,7 +7,6 @@ use toe_driver::NicError;
 
 use super::Stack;
 use crate::socket::shared::Socket;
-use crate::tcp::ports::EPHEMERAL;
 use crate::tcp::{Event, State};
 use crate::time::Nanoseconds;
 
@@ -54,7 +53,7 @@ impl Stack {
     /// Listens on a port, or on any free one if it is 0.
     pub(crate) fn listen(&mut self, port: u16, backlog: usize) -> Result<(u16, Arc<AcceptQueue>), ListenError> {
         let port = match port {
-            0 => EPHEMERAL.rev().find(|port| !self.listens(*port)).ok_or(ListenError::NoPort)?,
+            0 => self.config.ports.clone().rev().find(|port| !self.listens(*port)).ok_or(ListenError::NoPort)?,
             port if self.listens(port) => return Err(ListenError::InUse(port)),
             port => port,
         };

@@ -134,7 +134,7 @@ impl Stack {
             clock_offset: 0,
             now,
             check_at: now,
-            ports: PortChooser::new(seed),
+            ports: PortChooser::new(config.ports.clone(), seed),
             secret,
             connections: Connections::default(),
             flows: vec![None; usize::from(flows)],

@@ -16,7 +16,7 @@ use toe_sim::device::{Device, Threaded};
 use toe_sim::netns::{Namespace, TapConfig};
 use toe_sim::root_complex::Timing;
 use toe_sim::time::WallClock;
-use toe_sim::wire::{Capture, Impaired, Impairment, Wire};
+use toe_sim::wire::{Capture, Impaired, Impairment, Tap, Wire};
 
 pub const KERNEL: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 pub const OURS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
@@ -36,23 +36,32 @@ pub fn bench(impairment: &Impairment) -> Option<Bench> {
 
 /// The same, with everything that goes over the wire written to a file.
 pub fn captured(impairment: &Impairment, capture: Option<&Path>) -> Option<Bench> {
+    let wire = |tap: Tap, clock: &WallClock| -> Box<dyn Wire> {
+        let wire = Impaired::new(tap, impairment);
+        match capture {
+            Some(path) => Box::new(Capture::create(wire, path, "toe", clock.epoch()).expect("a file")),
+            None => Box::new(wire),
+        }
+    };
+    over(wire, |_| {})
+}
+
+/// The same over any wire, with settings of one's own.
+pub fn over(wire: impl FnOnce(Tap, &WallClock) -> Box<dyn Wire>, adjust: impl FnOnce(&mut Config)) -> Option<Bench> {
     if !std::fs::exists("/dev/net/tun").unwrap_or(false) {
         println!("skipped: there is no /dev/net/tun here");
         return None;
     }
     let namespace = Namespace::new().expect("a namespace");
     let tap = namespace.tap(&TapConfig { address: (KERNEL, 24), ..TapConfig::default() }).expect("a TAP");
-    let wire = Impaired::new(tap, impairment);
     let clock = WallClock::new();
-    let wire: Box<dyn Wire> = match capture {
-        Some(path) => Box::new(Capture::create(wire, path, "toe", clock.epoch()).expect("a file")),
-        None => Box::new(wire),
-    };
+    let wire = wire(tap, &clock);
     let device = Device::new(bare(64), wire, Timing::default(), 1);
     let bus = Arc::new(Threaded::start(clock, device).expect("a thread"));
     let nic = Nic::open(bus.clone(), NicConfig { hash_key: 7, ..NicConfig::default() }).expect("the device opens");
     let mut config = Config { address: OURS, ..Config::default() };
     config.settings.msl = Nanoseconds::from_millis(300);
+    adjust(&mut config);
     let stack = Stack::new(nic, config).expect("the stack starts").spawn().expect("a thread");
     Some(Bench { namespace, stack, bus })
 }

@@ -6,4 +6,5 @@ pub mod engine;
 pub mod kernel;
 pub mod pair;
 pub mod peer;
+pub mod scene;
 pub mod world;

@@ -11,6 +11,7 @@
 
 mod capture;
 mod datagram;
+mod gate;
 mod impair;
 mod link;
 mod replay;
@@ -29,6 +30,7 @@ use crate::time::Nanoseconds;
 
 pub use capture::Capture;
 pub use datagram::Datagram;
+pub use gate::{Gate, GateControl, Verdict};
 pub use impair::{DirectionCounts, DirectionImpairment, Impaired, Impairment};
 pub use link::{link, LinkEnd};
 pub use replay::{Pacing, Replay};
