@@ -119,7 +119,7 @@ pub struct Statistics {
     pub interrupts: u64,
 }
 
-/// An access of the device, as recorded for observers; adjacent accesses of one kind are one.
+/// An access of the device, as recorded for observers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
     /// First address.
@@ -382,10 +382,8 @@ impl RootComplex {
     }
 
     fn note(&mut self, iova: u64, length: u64, write: bool) {
-        let Some(record) = &mut self.record else { return };
-        match record.last_mut() {
-            Some(last) if last.write == write && last.iova + last.length == iova => last.length += length,
-            _ => record.push(Access { iova, length, write }),
+        if let Some(record) = &mut self.record {
+            record.push(Access { iova, length, write });
         }
     }
 }

@@ -7,6 +7,7 @@ use liar::Liar;
 use toe_contract::command::{self, Command, Opcode};
 use toe_contract::event::{self, Event};
 use toe_sim::invariants::Watched;
+use toe_sim::model::Model;
 use toe_sim::rig::{FlowSetup, Piece, Rig, RigError, Settings, EVENT_IOVA};
 use toe_sim::root_complex::RootComplex;
 use toe_wire::{SeqNumber, TcpFlags, TcpSegment};
@@ -64,6 +65,22 @@ fn clean(_: &mut RootComplex) {}
 #[test]
 fn an_honest_engine_is_not_accused() {
     assert_eq!(violations(honest, clean), "");
+}
+
+/// With the whole ring announced, the last segment of the window and the first missing one are neighbours in it: two writes, not one.
+#[test]
+fn the_end_of_the_window_and_its_beginning_are_neighbours_in_the_ring() {
+    let mut rig = Rig::new(Watched::new(Model::default()), Settings::default()).expect("memory");
+    let setup = FlowSetup { rcv_wscale: 1, rcv_adv: IRS + (1 << 16), ..FlowSetup::new(0, IRS, ISS) };
+    rig.ring_memory(setup.receive_base, 1 << setup.receive_log2).expect("memory");
+    for command in setup.commands() {
+        rig.post(command).expect("room");
+    }
+    rig.check().expect("nothing was sent yet");
+    for seq in [setup.rcv_adv - 100, IRS] {
+        rig.push(&setup.frame(&Piece { seq, ack: ISS, wnd: 1000, flags: 0x10, timestamp: None }, &[7; 100]), true);
+    }
+    rig.check().expect("both are in the window");
 }
 
 fn expect(number: u8, found: &str) {

@@ -95,16 +95,16 @@ fn mappings_are_pages_and_do_not_meet() {
 }
 
 #[test]
-fn the_record_joins_what_is_adjacent() {
+fn the_record_keeps_accesses_apart() {
     let mut host = quiet();
     mapped(&mut host, 0, 4096, true);
     host.set_record(true);
-    for iova in [0, 8, 16, 32] {
+    for iova in [0, 8] {
         host.write(iova, &[0; 8]).expect("inside");
     }
     host.read(40, &mut [0; 8]).expect("inside");
     let access = |iova, length, write| Access { iova, length, write };
-    assert_eq!(host.take_record(), [access(0, 24, true), access(32, 8, true), access(40, 8, false)]);
+    assert_eq!(host.take_record(), [access(0, 8, true), access(8, 8, true), access(40, 8, false)]);
     assert_eq!(host.take_record(), []);
 }
 

@@ -13,6 +13,8 @@ use toe_wire::{parse_tcp_frame, TcpFlags};
 const SHORTEST: usize = 60;
 /// Frames sent by the host that may still come out, at most.
 const MOST_RAWS: usize = 1024;
+/// Frames that an engine holds before it looks for their flow, at most.
+const MOST_EARLY: usize = 1024;
 
 /// See the [module](self).
 #[derive(Default)]
@@ -24,6 +26,8 @@ pub(super) struct Observer {
     writable: Vec<Range<u64>>,
     loaded: BTreeMap<u16, [Command; 4]>,
     watches: BTreeMap<u16, Watch>,
+    /// Segments of no flow, which the engine may still hold when their flow is installed.
+    early: VecDeque<Vec<u8>>,
     raws: VecDeque<Vec<u8>>,
     violations: Vec<Violation>,
 }
@@ -63,7 +67,9 @@ impl Observer {
                 let parts = self.loaded.entry(n).or_default();
                 parts[opcode as usize - Opcode::Address as usize] = *c;
                 if opcode == Opcode::Install {
-                    let watch = Watch::new(parts);
+                    let mut watch = Watch::new(parts);
+                    let early = self.early.iter().filter_map(|frame| parse_tcp_frame(frame).ok());
+                    early.filter(|tcp| watch.is_peer(tcp)).collect::<Vec<_>>().iter().for_each(|tcp| watch.frame_in(&tcp.tcp));
                     if let Some(active) = self.watches.get_mut(&n) {
                         active.refuse_install();
                     } else if !self.watches.values().any(|w| w.same_tuple(&watch)) {
@@ -89,8 +95,12 @@ impl Observer {
         if !ours || !flags.ack() || flags.intersects(TcpFlags::SYN | TcpFlags::RST | TcpFlags::URG) {
             return;
         }
-        if let Some(watch) = self.watches.values_mut().find(|w| w.is_peer(&tcp)) {
-            watch.frame_in(&tcp.tcp);
+        match self.watches.values_mut().find(|w| w.is_peer(&tcp)) {
+            Some(watch) => watch.frame_in(&tcp.tcp),
+            None => {
+                self.early.truncate(MOST_EARLY);
+                self.early.push_front(frame.to_vec());
+            }
         }
     }
 
@@ -152,6 +162,7 @@ impl Observer {
 
     /// The engine is at rest, and all it sent has been seen.
     pub(super) fn at_rest(&mut self) {
+        self.early.clear();
         let mut all = Vec::new();
         for (n, watch) in &mut self.watches {
             let mut found = Vec::new();
