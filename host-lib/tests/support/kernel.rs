@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::engine::bare;
+use super::engine::engine;
 use toe_contract::register;
 use toe_driver::{Bus, Nic, NicConfig};
 use toe_host_lib::tcp::State;
@@ -56,7 +56,7 @@ pub fn over(wire: impl FnOnce(Tap, &WallClock) -> Box<dyn Wire>, adjust: impl Fn
     let tap = namespace.tap(&TapConfig { address: (KERNEL, 24), ..TapConfig::default() }).expect("a TAP");
     let clock = WallClock::new();
     let wire = wire(tap, &clock);
-    let device = Device::new(bare(64), wire, Timing::default(), 1);
+    let device = Device::new(engine(64), wire, Timing::default(), 1);
     let bus = Arc::new(Threaded::start(clock, device).expect("a thread"));
     let nic = Nic::open(bus.clone(), NicConfig { hash_key: 7, ..NicConfig::default() }).expect("the device opens");
     let mut config = Config { address: OURS, ..Config::default() };
