@@ -66,26 +66,3 @@ fn s14_linux_both_ways_lossy() {
     }
     bench.assert_nothing_left();
 }
-
-/// s04, s05: whoever closes first, both ends finish.
-#[test]
-fn s04_s05_linux_closes_first_or_we_do() {
-    let Some(bench) = bench(&Impairment::default()) else { return };
-    for (we_listen, we_close) in [(true, true), (true, false), (false, true), (false, false)] {
-        let (mut ours, mut kernel) = bench.pair(we_listen);
-        ours.write_all(b"hello").expect("we send");
-        let mut buffer = [0; 5];
-        kernel.read_exact(&mut buffer).expect("the kernel hears");
-        if we_close {
-            drop(ours);
-            assert_eq!(kernel.read(&mut buffer).expect("the end of the stream"), 0);
-            drop(kernel);
-        } else {
-            drop(kernel);
-            ours.set_read_timeout(Some(PATIENCE)).expect("not zero");
-            assert_eq!(ours.read(&mut buffer).expect("the end of the stream"), 0);
-            drop(ours);
-        }
-        bench.assert_nothing_left();
-    }
-}

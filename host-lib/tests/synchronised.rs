@@ -190,7 +190,7 @@ fn s13_zero_window_probes() {
     let mut probes = Vec::new();
     // Twenty minutes, ten times R2.
     while world.now() - begin < Nanoseconds::from_secs(1200) {
-        let seen = peer.collect(&mut world, Nanoseconds::from_millis(5));
+        let seen = peer.collect(&mut world, Nanoseconds::from_micros(100));
         for probe in &seen {
             assert_eq!((probe.seq, &probe.payload[..]), (peer.rcv_nxt, &b"h"[..]));
             probes.push((probe.at - begin).0 / 1_000_000);

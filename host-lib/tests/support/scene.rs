@@ -206,7 +206,7 @@ impl Scene {
     /// What `ss` tells of the kernel's TCP_INFO.
     pub fn tcp_info(&self, tuple: FourTuple) -> String {
         let mut command: Command = self.bench.namespace.command("ss").expect("a namespace");
-        command.args(["--tcp", "--info", "--numeric", "--no-header", "src", &tuple.remote.to_string(), "dst", &tuple.local.to_string()]);
+        command.args(["--tcp", "--info", "--options", "--numeric", "--no-header", "src", &tuple.remote.to_string(), "dst", &tuple.local.to_string()]);
         run(command, PATIENCE).expect("ss").stdout
     }
 
