@@ -98,6 +98,50 @@ fn merge(into: &mut BTreeMap<&'static str, u64>, from: &BTreeMap<&'static str, u
     }
 }
 
+/// Segment `k` of six bytes, in order, on a flow that was installed [`PLAIN`].
+fn small_segment(bench: &Bench, flow: u16, k: u32) -> LookedUp {
+    LookedUp {
+        length: 60,
+        fast: true,
+        payload_offset: 54,
+        payload_length: 6,
+        seq: PLAIN.rcv_nxt.wrapping_add(6 * k),
+        ack: PLAIN.snd_una,
+        control: 0x10,
+        window: 1 << 14,
+        hit: true,
+        flow,
+        generation: bench.reference.flows[usize::from(flow)].generation,
+        ..LookedUp::default()
+    }
+}
+
+/// An ACK goes out before it is due, and the next is owed from then on: when the first would have been due, the flow is queued again. Chance
+/// seldom meets that.
+fn put_off_a_delayed_ack(bench: &mut Bench) {
+    let wait = |bench: &mut Bench, ticks: u32| {
+        bench.now.tick = bench.now.tick.wrapping_add(ticks);
+        bench.quiesce();
+    };
+    let count = |bench: &Bench| bench.reference.seen.get("delayed ACK put off").copied().unwrap_or(0);
+    wait(bench, 10_000);
+    bench.commands.push_back(Command::new(Opcode::Remove, 3, 0));
+    bench.quiesce();
+    install(bench, 3, &PLAIN);
+    let (before, delay) = (count(bench), bench.now.delayed_ack);
+    let first = small_segment(bench, 3, 0);
+    bench.segments.push_back(first);
+    bench.quiesce();
+    bench.commands.push_back(Command::new(Opcode::AckNow, 3, 0));
+    wait(bench, 100);
+    let second = small_segment(bench, 3, 1);
+    bench.segments.push_back(second);
+    wait(bench, 100);
+    wait(bench, delay - 200);
+    assert_eq!(count(bench), before + 1);
+    wait(bench, 200);
+}
+
 /// Everything at once, under pressure from every side; the reference follows the operations that the core begins.
 #[test]
 fn everything_at_once_under_pressure() {
@@ -119,6 +163,7 @@ fn everything_at_once_under_pressure() {
             }
             bench.quiesce();
         }
+        put_off_a_delayed_ack(&mut bench);
         merge(&mut seen, &bench.reference.seen);
         merge(&mut counts, &bench.reference.counts);
         println!("{pressure:?}: shortest and longest distance to the next operation");
@@ -214,28 +259,15 @@ fn install(bench: &mut Bench, flow: u16, setup: &Setup) {
 fn a_segment_takes_ten_cycles_at_most() {
     let mut bench = Bench::new(7, NONE);
     install(&mut bench, 3, &PLAIN);
-    let generation = bench.reference.flows[3].generation;
-    for k in 0..2000u32 {
-        bench.segments.push_back(LookedUp {
-            length: 60,
-            fast: true,
-            payload_offset: 54,
-            payload_length: 6,
-            seq: PLAIN.rcv_nxt.wrapping_add(6 * k),
-            ack: PLAIN.snd_una,
-            control: 0x10,
-            window: 1 << 14,
-            hit: true,
-            flow: 3,
-            generation,
-            ..LookedUp::default()
-        });
+    for k in 0..2000 {
+        let segment = small_segment(&bench, 3, k);
+        bench.segments.push_back(segment);
     }
     bench.cycles.clear();
     bench.quiesce();
     let (least, most) = bench.cycles[&SEGMENT];
     println!("SEGMENT: {least} to {most} cycles");
-    assert!(most <= 10, "{most} cycles");
+    assert_eq!((least, most), (10, 10), "cycles from one to the next");
     assert_eq!(bench.reference.counts["rx_in_order"], 2000);
 }
 
@@ -254,7 +286,7 @@ fn other_classes_take_ten_cycles_at_most() {
     bench.quiesce();
     for (class, (least, most)) in &bench.cycles {
         println!("{:8} {least:4} {most:4}", CLASSES[*class]);
-        assert!(*most <= 10 + 1, "{}: {most} cycles", CLASSES[*class]);
+        assert!(*most <= 10, "{}: {most} cycles", CLASSES[*class]);
     }
     assert!(bench.cycles[&PLAN].0 <= 10);
 }

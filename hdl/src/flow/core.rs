@@ -466,10 +466,7 @@ impl Logic for FlowCore {
             & !self.command.valid.val()
             & !self.seal.valid.val()
             & self.queues.idle.val()
-            & self.outputs.write_room.val()
-            & self.outputs.fetch_room.val()
-            & self.outputs.ack_room.val()
-            & self.outputs.sealed_room.val();
+            & self.outputs.empty.val();
         if self.reset.val() {
             self.command_seen.d.next = false;
         }

@@ -5,7 +5,9 @@ use super::outcome::Outcome;
 use crate::types::{ChannelTx, FetchJob, Segment, WriteJob};
 use rust_hdl::prelude::*;
 
-/// One register for each channel. An operation begins only when that of its channel is free.
+/// One register for each channel. An operation begins only when that of its channel is free. Those that limit the pace, `write` and `fetch`, also count as
+/// free in the cycle in which they are emptied: their `ready` comes almost straight from registers, and what an operation hands out comes five
+/// cycles later at the earliest.
 #[derive(LogicBlock, Default)]
 pub struct Outputs {
     /// Clock.
@@ -34,14 +36,16 @@ pub struct Outputs {
     pub sealed: ChannelTx<Segment>,
     /// Pulses, a cycle after the commit.
     pub pulses: Signal<Out, Counts>,
-    /// `write` is free.
+    /// `write` is free from the next cycle on.
     pub write_room: Signal<Out, Bit>,
-    /// `fetch` is free.
+    /// `fetch` is free from the next cycle on.
     pub fetch_room: Signal<Out, Bit>,
     /// `acks` is free.
     pub ack_room: Signal<Out, Bit>,
     /// `sealed` is free.
     pub sealed_room: Signal<Out, Bit>,
+    /// All four are empty.
+    pub empty: Signal<Out, Bit>,
     write_now: DFF<WriteJob>,
     write_valid: DFF<Bit>,
     fetch_now: DFF<FetchJob>,
@@ -65,10 +69,11 @@ impl Logic for Outputs {
         self.acks.valid.next = self.ack_valid.q.val();
         self.sealed.data.next = self.sealed_now.q.val();
         self.sealed.valid.next = self.sealed_valid.q.val();
-        self.write_room.next = !self.write_valid.q.val();
-        self.fetch_room.next = !self.fetch_valid.q.val();
+        self.write_room.next = !self.write_valid.q.val() | self.write.ready.val();
+        self.fetch_room.next = !self.fetch_valid.q.val() | self.fetch.ready.val();
         self.ack_room.next = !self.ack_valid.q.val();
         self.sealed_room.next = !self.sealed_valid.q.val();
+        self.empty.next = !(self.write_valid.q.val() | self.fetch_valid.q.val() | self.ack_valid.q.val() | self.sealed_valid.q.val());
 
         // A register that is free follows its input all the time: its contents count with `valid` alone.
         if !self.write_valid.q.val() {

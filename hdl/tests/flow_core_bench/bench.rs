@@ -204,20 +204,21 @@ impl Bench {
     /// Which classes could run in this cycle, as far as can be seen from outside.
     fn observe_waiting(&mut self) {
         let port = |name: &str| self.dut.get(name) == 1;
-        let free = |name: &str| !port(name);
+        let free = |channel: &str| !port(&format!("{channel}.valid"));
+        let freed = |channel: &str| free(channel) || port(&format!("{channel}.ready"));
         let room = port("event_room");
         let removal = self.seals.front().is_some_and(|s| s.removed);
         let r = &self.reference;
         let due = r.delack_queue.front().is_some_and(|(_, tick)| rel(self.now.tick, *tick) >= 0);
         let fetches = self.commands.front().is_some_and(|c| matches!(c.0[0] & 0xff, 11..=13));
         let able = [
-            self.offers[2] && if removal { room && free("write.valid") } else { free("sealed.valid") },
-            self.offers[0] && free("write.valid"),
-            !r.ack_queue.is_empty() && free("acks.valid"),
+            self.offers[2] && if removal { room && freed("write") } else { free("sealed") },
+            self.offers[0] && freed("write"),
+            !r.ack_queue.is_empty() && free("acks"),
             due,
-            !r.report_queue.is_empty() && free("write.valid") && room,
-            !r.data_queue.is_empty() && free("fetch.valid"),
-            self.offers[1] && free("write.valid") && room && (!fetches || free("fetch.valid")),
+            !r.report_queue.is_empty() && freed("write") && room,
+            !r.data_queue.is_empty() && freed("fetch"),
+            self.offers[1] && freed("write") && room && (!fetches || freed("fetch")),
         ];
         for (waiting, able) in self.waiting.iter_mut().zip(able) {
             *waiting = if able { *waiting + 1 } else { 0 };
