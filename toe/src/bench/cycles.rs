@@ -3,6 +3,7 @@
 use super::figure::{Figure, Target};
 use super::load::{wire_cycles, Load, World};
 use anyhow::{ensure, Context, Result};
+use std::ops::RangeInclusive;
 use toe_sim::rig::{FlowSetup, Piece, Rig, Settings};
 use toe_sim::root_complex::Timing;
 use toe_sim::verilated::{Sight, Sighting, Verilated};
@@ -17,6 +18,9 @@ const SHARE: f64 = 0.99;
 const MOST_LATENCY: f64 = 60.0;
 /// A bus that delays, but always alike.
 const STEADY: Timing = Timing { jitter: 0, stall: 0, ..Timing::PCIE };
+
+/// Frames at both ends of a measurement among which the one that was placed soonest counts.
+const ENDS: usize = 64;
 
 const RATE: &str = "payload bytes/cycle";
 const PACE: &str = "cycles/segment";
@@ -53,6 +57,9 @@ pub(crate) fn measure(segments: u32, progress: &dyn Fn(&str)) -> Result<Vec<Figu
         figures.push(Figure::exact(named("smallest_receive_dropped"), seen.drops as f64, "segments", Some(Target::AtMost(0.0)))?);
         let acks = seen.frames_out.len() as f64 / seen.frames_in.len() as f64;
         figures.push(Figure::exact(named("smallest_receive_acks"), acks, "ACKs/segment", None)?);
+        if seen.whole {
+            figures.push(Figure::exact(named("smallest_receive_delay_max"), seen.longest_delay()? as f64, CYCLES, None)?);
+        }
     }
     progress("latencies");
     figures.extend(latencies(segments)?);
@@ -109,25 +116,40 @@ impl Seen {
             let end = self.placed.last().map_or(0, |p| p.0).max(ends.last().copied().unwrap_or(0));
             return Ok(placed as f64 / (end - begin) as f64);
         }
-        let (from, to) = middle(arrivals.len())?;
-        let bytes = |until: usize| arrivals[..=until].iter().map(|a| a.1).sum::<u64>();
-        let placed_at = |bytes: u64| {
-            let mut sum = 0;
-            let found = self.placed.iter().find(|(_, b)| {
-                sum += b;
-                sum >= bytes
-            });
-            found.map(|p| p.0).context("a payload was not written")
-        };
+        let written = self.written(&arrivals)?;
+        let delay = |k: usize| written[k] - arrivals[k].0;
+        let (first, last) = middle(arrivals.len())?;
+        // Alike at both ends: the frame that was placed soonest of the first ones and of the last ones. What the engine did besides at that moment, for
+        // ten cycles once, is no pace.
+        let some = ENDS.min((last - first) / 4);
+        let soonest = |range: RangeInclusive<usize>, parity: usize| range.filter(|k| k % 2 == parity).min_by_key(|k| delay(*k)).context("too few frames");
+        let from = soonest(first..=first + some, first % 2)?;
+        let to = soonest(last - some..=last, first % 2)?;
+        let bytes: u64 = arrivals[from + 1..=to].iter().map(|a| a.1).sum();
         let came = arrivals[to].0 - arrivals[from].0;
-        let placed = placed_at(bytes(to))? - placed_at(bytes(from))?;
-        if std::env::var("DBG").is_ok() {
-            eprintln!("came {came} placed {placed} bytes {} drops {}", bytes(to) - bytes(from), self.drops);
-            let st = self.cycles_of(Sight::StartIn);
-            let g: Vec<_> = st.windows(2).enumerate().filter(|(_, w)| w[1] - w[0] > 200).map(|(k, w)| (k, w[0], w[1] - w[0])).collect();
-            eprintln!("gaps {} {:?}", g.len(), &g[..g.len().min(20)]);
+        Ok(bytes as f64 / came.max(written[to] - written[from]) as f64)
+    }
+
+    /// When the payload of each frame had been written, with all before it.
+    fn written(&self, arrivals: &[(u64, u64)]) -> Result<Vec<u64>> {
+        let (mut placed, mut sum, mut expected, mut at) = (self.placed.iter(), 0, 0, 0);
+        let mut written = Vec::with_capacity(arrivals.len());
+        for (_, bytes) in arrivals {
+            expected += bytes;
+            while sum < expected {
+                let (cycle, more) = placed.next().context("a payload was not written")?;
+                (sum, at) = (sum + more, *cycle);
+            }
+            written.push(at);
         }
-        Ok((bytes(to) - bytes(from)) as f64 / came.max(placed) as f64)
+        Ok(written)
+    }
+
+    /// Cycles from a frame's last column to its payload's last write, at most.
+    fn longest_delay(&self) -> Result<u64> {
+        let arrivals = payloads(&self.cycles_of(Sight::EndIn), &self.frames_in)?;
+        let delays = self.written(&arrivals)?.into_iter().zip(arrivals).map(|(w, a)| w - a.0);
+        delays.max().context("no frame")
     }
 
     /// Payload bytes a cycle that go out.

@@ -136,7 +136,7 @@ impl<E: Engine> World<E> {
         Ok(())
     }
 
-    /// Runs until everything has come where it belongs and has been acknowledged, or nothing moves any more: `true` if all is there.
+    /// Runs until everything has come where it belongs, has been read and acknowledged, or nothing moves any more: `true` if all is there.
     ///
     /// # Errors
     /// A byte is wrong, or the engine did what no engine may.
@@ -179,7 +179,7 @@ impl<E: Engine> World<E> {
     }
 
     fn is_done(&self) -> bool {
-        let done = |f: &Flow| f.left == 0 && f.snd_una == f.snd_nxt && f.rcv_nxt == f.end;
+        let done = |f: &Flow| f.left == 0 && f.snd_una == f.snd_nxt && f.consumed == f.snd_nxt && f.rcv_nxt == f.end;
         self.flows.iter().all(done) && self.rig.engine.backlog() == 0
     }
 
@@ -379,6 +379,7 @@ mod tests {
         for load in [load(1, 1448, 500, 0), load(1, 1448, 0, 500), load(5, 1448, 501, 502), load(64, 6, 1000, 0), load(3, 1, 40, 40)] {
             let mut world = World::new(Model::default(), load)?;
             assert!(world.run()?, "{load:?}: something is missing");
+            assert!(world.flows.iter().all(|f| f.consumed == f.snd_nxt), "{load:?}: something has not been compared");
             let total = |frames: &[u64]| frames.iter().sum::<u64>();
             let expected = |segments: u32| u64::from(segments) * u64::from(load.payload);
             assert_eq!(total(&world.frames_in), expected(load.receive), "{load:?}");
