@@ -19,7 +19,7 @@ fn the_json_has_every_figure_of_the_table_with_its_target() {
     let (json, printed) = bench(&folder.path().join("figures.json"), &[]);
     let figures: Vec<Value> = serde_json::from_str(&json).expect("an array");
     let rtl = cfg!(feature = "rtl");
-    assert_eq!(figures.len(), if rtl { 23 } else { 1 }, "{json}");
+    assert_eq!(figures.len(), if rtl { 25 } else { 1 }, "{json}");
     for figure in &figures {
         let keys: Vec<&str> = figure.as_object().expect("an object").keys().map(String::as_str).collect();
         assert_eq!(keys, ["holds", "name", "target", "unit", "value"]);
@@ -42,12 +42,12 @@ fn cycles_are_the_same_at_every_run() {
     let [first, second] = ["first.json", "second.json"].map(|name| bench(&folder.path().join(name), &["--cycles-only"]));
     assert_eq!(first, second);
     let figures: Vec<Value> = serde_json::from_str(&first.0).expect("an array");
-    // A wire of 64 bits a cycle carries no more, and nothing is faster than the wire.
+    // A wire of 64 bits a cycle carries no more, and nothing is faster than the wire; smallest segments are as fast.
     for figure in &figures {
         let (name, unit, value) = (figure["name"].as_str().unwrap_or(""), figure["unit"].as_str().unwrap_or(""), figure["value"].as_f64().unwrap_or(0.0));
         match unit {
             "payload bytes/cycle" => assert!(value > 0.0 && value <= 1448.0 / 192.0, "{name}: {value}"),
-            "cycles/segment" => assert!(value >= 10.4, "{name}: {value}"),
+            "cycles/segment" => assert!((10.4..=10.5).contains(&value), "{name}: {value}"),
             "cycles" => assert!(value >= 1.0, "{name}: {value}"),
             _ => {}
         }
