@@ -22,7 +22,7 @@ pub const ID: u32 = u32::from_le_bytes(*b"TOE1");
 pub const VERSION: u32 = 1 << 16;
 
 /// Flows in the engine as it is built by default (a parameter of `hdl`; software reads [`register::FLOWS`]).
-pub const FLOWS: usize = 64;
+pub const FLOWS: usize = 256;
 
 /// Out-of-order ranges a flow can hold (software reads [`register::CAPABILITIES`]).
 pub const RANGES: usize = 4;

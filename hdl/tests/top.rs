@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use toe_contract::command::{self, Command, Opcode};
 use toe_contract::event::{self, Event, Kind};
 use toe_contract::raw::{Reason, HEADER};
-use toe_contract::{counter, register};
+use toe_contract::{counter, register, FLOWS};
 use toe_hdl::top::Top;
 use toe_verilate::Dut;
 
@@ -76,7 +76,8 @@ impl World {
         world.dut.set("reset", 0);
         world.cycle();
         world.in_reset = false;
-        world.wait(200, "the reset after power-on", |w| w.read(register::CONTROL.offset) == 0);
+        // The flows are cleared one a cycle.
+        world.wait(136 + FLOWS as u64, "the reset after power-on", |w| w.read(register::CONTROL.offset) == 0);
         world
     }
 

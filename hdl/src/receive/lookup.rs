@@ -8,10 +8,10 @@ use crate::ram::Ram;
 use crate::types::{ChannelRx, ChannelTx, LookedUp, Parsed, TableReply, TableRequest, FLOW_BITS, KEY_BITS};
 use rust_hdl::prelude::*;
 
-/// Slots of one of the four memories, log2: eight times as many as there are flows.
-const INDEX_BITS: usize = FLOW_BITS + 3;
+/// Slots of one of the four memories, log2: four times as many as there are flows.
+pub const INDEX_BITS: usize = FLOW_BITS + 2;
 /// Bits of the hash: a first index and a step.
-const HASH_BITS: usize = 2 * INDEX_BITS;
+pub const HASH_BITS: usize = 2 * INDEX_BITS;
 
 const INDEX_END: usize = INDEX_BITS + 1;
 
@@ -37,14 +37,15 @@ pub struct Slot {
 /// ```
 ///
 /// Four memories; a tuple may lie in one slot of each: at `a + k b` in memory `k` (`a` and odd `b` from the hash), and goes into the first
-/// that is free. Someone who does not know HASH_KEY can do no better than chance (see [`Toeplitz`]). With all 64 flows in use and tuples that
-/// come and go at random, none of a thousand million insertions (in a model of this) found its four slots taken; with half as
-/// many slots 18 did, with a quarter 3 of every million. The host is told then, and serves the connection itself.
+/// that is free. Someone who does not know HASH_KEY can do no better than chance (see [`Toeplitz`]). With all 256 flows in use and tuples that
+/// come and go at random, one insertion in 350 million finds its four slots taken (`hdl/tests/receive_lookup.rs` computes it); it would be
+/// one in 870 thousand with half as many slots, and with twice as many one in 10^11, for nearly twice the block RAM. Such an INSTALL is
+/// refused (`docs/engine.md`, "The flow table").
 ///
 /// - A segment every 6 cycles, every 7 while requests are served, one behind every other segment; `m` gives every frame that came, in order. What is not
 ///   `fast` is not looked up.
 /// - Requests do not wait for `m` to be taken. The reply comes in the cycle after a request is taken.
-/// - After a reset, and when `hash_key` changes, the table is empty; until it is cleared, 512 cycles, nothing is taken.
+/// - After a reset, and when `hash_key` changes, the table is empty; until it is cleared, 1024 cycles, nothing is taken.
 #[derive(LogicBlock, Default)]
 pub struct Lookup {
     /// Clock.
