@@ -372,34 +372,6 @@ fn unread_data_at_close_and_linger_zero_reset_the_connection() {
     }
 }
 
-/// More connections than flows: those that come late wait for a number, and get one.
-#[test]
-fn a_full_engine_makes_connections_wait() {
-    if support::engine::is_rtl() {
-        println!("skipped: the hardware has as many flows as it was built with");
-        return;
-    }
-    let mut world = World::pair(config(1), config(2), &Setup { flows: 16, server_flows: Some(4), ..Setup::default() });
-    let listener = listen(&mut world, 1, 80);
-    let mut clients: Vec<TcpStream> = (0..8).map(|_| start(&world, server_address())).collect();
-    let mut servers = Vec::new();
-    world.run_until(SECOND, "four connections", |_| {
-        servers.extend(accept(&listener));
-        servers.len() == 4
-    });
-    world.run_for(Nanoseconds::from_millis(200));
-    assert!(accept(&listener).is_none(), "the engine has four flows");
-    drop(servers);
-    let mut more = Vec::new();
-    world.run_until(Nanoseconds::from_secs(20), "the other four", |_| {
-        more.extend(accept(&listener));
-        clients.retain(|client| !matches!((&*client).read(&mut [0; 4]), Ok(0)));
-        more.len() == 4
-    });
-    drop((clients, more));
-    run_out(&mut world);
-}
-
 /// Open and close, again and again, in every order, over a bad cable: nothing is left behind.
 #[test]
 fn churn_leaves_nothing_behind() {

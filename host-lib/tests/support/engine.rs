@@ -16,16 +16,11 @@ pub fn is_rtl() -> bool {
     }
 }
 
-/// An engine after power-on. The hardware has the flows it was built with; the model as many as are asked for.
-pub fn bare(flows: u16) -> Box<dyn Engine> {
+/// An engine after power-on, watched. The hardware is as it was built; the model as it is asked for.
+pub fn engine(model: Config) -> Box<dyn Engine> {
     if is_rtl() {
-        Box::new(Verilated::new(1))
+        Box::new(Watched::new(Verilated::new(1)))
     } else {
-        Box::new(Model::new(Config { flows }))
+        Box::new(Watched::new(Model::new(model)))
     }
-}
-
-/// The same, watched.
-pub fn engine(flows: u16) -> Box<dyn Engine> {
-    Box::new(Watched::new(bare(flows)))
 }

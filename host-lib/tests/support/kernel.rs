@@ -13,6 +13,7 @@ use toe_host_lib::tcp::State;
 use toe_host_lib::time::Nanoseconds;
 use toe_host_lib::{Config, Handle, Stack, StackThread, TcpListener, TcpStream};
 use toe_sim::device::{Device, Threaded};
+use toe_sim::model::Config as ModelConfig;
 use toe_sim::netns::{Namespace, TapConfig};
 use toe_sim::root_complex::Timing;
 use toe_sim::time::WallClock;
@@ -56,7 +57,7 @@ pub fn over(wire: impl FnOnce(Tap, &WallClock) -> Box<dyn Wire>, adjust: impl Fn
     let tap = namespace.tap(&TapConfig { address: (KERNEL, 24), ..TapConfig::default() }).expect("a TAP");
     let clock = WallClock::new();
     let wire = wire(tap, &clock);
-    let device = Device::new(engine(64), wire, Timing::default(), 1);
+    let device = Device::new(engine(ModelConfig::default()), wire, Timing::default(), 1);
     let bus = Arc::new(Threaded::start(clock, device).expect("a thread"));
     let nic = Nic::open(bus.clone(), NicConfig { hash_key: 7, ..NicConfig::default() }).expect("the device opens");
     let mut config = Config { address: OURS, ..Config::default() };

@@ -7,6 +7,7 @@ use super::engine::engine;
 use toe_driver::{Bus, BusError, Iova, Memory, Nanoseconds, Nic, NicConfig, Waker};
 use toe_host_lib::{Config, Stack};
 use toe_sim::engine::Engine;
+use toe_sim::model::Config as ModelConfig;
 use toe_sim::root_complex::{RootComplex, Timing};
 use toe_sim::time::{Clock, VirtualClock};
 use toe_sim::wire::{link, Impaired, Impairment, LinkEnd, Wire, WireFrame};
@@ -24,8 +25,8 @@ pub struct LockstepBus {
 }
 
 impl LockstepBus {
-    fn new(clock: VirtualClock, flows: u16) -> Arc<LockstepBus> {
-        let device = Device { engine: engine(flows), host: RootComplex::new(Timing::default(), 1) };
+    fn new(clock: VirtualClock, model: ModelConfig) -> Arc<LockstepBus> {
+        let device = Device { engine: engine(model), host: RootComplex::new(Timing::default(), 1) };
         Arc::new(LockstepBus { device: Mutex::new(device), clock })
     }
 
@@ -104,15 +105,26 @@ pub struct Setup {
     pub impairment: Impairment,
     /// How long a stack takes to look at what has come: events merge meanwhile.
     pub host_latency: Nanoseconds,
-    /// Flows of each engine.
-    pub flows: u16,
-    /// Flows of the second, if it is to have others.
-    pub server_flows: Option<u16>,
+    /// Each engine, if it is the model.
+    pub model: ModelConfig,
+    /// The second one's, if it is to be another.
+    pub server_model: Option<ModelConfig>,
+}
+
+/// A model with so many flows.
+pub fn with_flows(flows: u16) -> ModelConfig {
+    ModelConfig { flows, ..ModelConfig::default() }
 }
 
 impl Default for Setup {
     fn default() -> Setup {
-        Setup { latency: Nanoseconds::from_micros(20), impairment: Impairment::default(), host_latency: Nanoseconds(0), flows: 16, server_flows: None }
+        Setup {
+            latency: Nanoseconds::from_micros(20),
+            impairment: Impairment::default(),
+            host_latency: Nanoseconds(0),
+            model: with_flows(16),
+            server_model: None,
+        }
     }
 }
 
@@ -129,8 +141,8 @@ pub fn config(host: u8) -> Config {
     config
 }
 
-fn node(config: Config, clock: &VirtualClock, wire: Box<dyn Wire>, flows: u16) -> Node {
-    let bus = LockstepBus::new(clock.clone(), flows);
+fn node(config: Config, clock: &VirtualClock, wire: Box<dyn Wire>, model: ModelConfig) -> Node {
+    let bus = LockstepBus::new(clock.clone(), model);
     let mac = [2, 0, 0, 0, 0, config.address.octets()[3]];
     let nic = Nic::open(bus.clone(), NicConfig { mac, hash_key: 0x1234_5678, ..NicConfig::default() }).expect("the model opens");
     let stack = Stack::new(nic, config).expect("the stack starts");
@@ -144,7 +156,7 @@ impl World {
         clock.advance(Nanoseconds::from_secs(1));
         let (left, right) = link(setup.latency);
         let left = Impaired::new(left, &setup.impairment);
-        let nodes = vec![node(a, &clock, Box::new(left), setup.flows), node(b, &clock, Box::new(right), setup.server_flows.unwrap_or(setup.flows))];
+        let nodes = vec![node(a, &clock, Box::new(left), setup.model), node(b, &clock, Box::new(right), setup.server_model.unwrap_or(setup.model))];
         World { clock, nodes, host_latency: setup.host_latency }
     }
 
@@ -153,7 +165,7 @@ impl World {
         let clock = VirtualClock::new();
         clock.advance(Nanoseconds::from_secs(1));
         let (left, right) = link(setup.latency);
-        let nodes = vec![node(config, &clock, Box::new(left), setup.flows)];
+        let nodes = vec![node(config, &clock, Box::new(left), setup.model)];
         (World { clock, nodes, host_latency: setup.host_latency }, right)
     }
 

@@ -182,7 +182,7 @@ impl Model {
             Opcode::Rings => flow.load_rings(c),
             Opcode::Receive => flow.load_receive(c),
             _ => {
-                if self.table.contains_key(&flow.tuple) {
+                if self.table.contains_key(&flow.tuple) || self.table.len() >= usize::from(self.config.tuples) {
                     return Err(Refused);
                 }
                 self.table.insert(flow.tuple, n);

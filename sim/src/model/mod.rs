@@ -36,11 +36,13 @@ use toe_contract::{counter, register, CONTEXTS, FLOWS, TICK_SHIFT};
 pub struct Config {
     /// Flows.
     pub flows: u16,
+    /// 4-tuples that the flow table has room for. The hardware's has room for every flow's, but for one case in very many.
+    pub tuples: u16,
 }
 
 impl Default for Config {
     fn default() -> Config {
-        Config { flows: u16::try_from(FLOWS).unwrap_or(u16::MAX) }
+        Config { flows: u16::try_from(FLOWS).unwrap_or(u16::MAX), tuples: u16::MAX }
     }
 }
 
