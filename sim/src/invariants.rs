@@ -8,7 +8,8 @@
 //! 3. Nothing of a frame with a bad FCS or checksum gets anywhere: every byte placed came in a good one.
 //! 4. An ACK number names what has been received, and does not go back (but for a data segment that a pure ACK has overtaken).
 //! 5. Nothing is sent beyond SND.UNA + min(SND.WND, cwnd), but for what RESEND of one segment allows.
-//! 6. SND.UNA <= SND.NXT <= SND.MAX <= the limit; no byte is fetched or sent that the host did not give, or that was acknowledged.
+//! 6. SND.UNA <= SND.NXT <= SND.MAX <= the limit; no byte is fetched or sent that the host did not give, or that was acknowledged, but for what RESEND asked
+//!    for while the ACK was on its way: it is planned already, and the peer drops it.
 //! 7. Not more ranges are held than there are, and some exactly if bytes are out of order.
 //! 8. The engine comes to rest (whoever runs it sees to that).
 

@@ -2,8 +2,10 @@
 
 #![cfg(feature = "rtl")]
 
+use toe_contract::command::{self, Command, Opcode};
 use toe_contract::counter;
 use toe_sim::differential::{run, Mode, Options};
+use toe_sim::engine::Engine;
 use toe_sim::invariants::Watched;
 use toe_sim::rig::{FlowSetup, Piece, Rig, Settings};
 use toe_sim::root_complex::Timing;
@@ -70,4 +72,39 @@ fn segments_that_came_before_their_flow_was_installed() {
     }
     rig.check().expect("all came in good frames");
     assert!(rig.counter(counter::RX_OUT_OF_ORDER) > 0, "some came before, some after");
+}
+
+/// A segment is sent again while its ACK is on its way: the host is told of the ACK, and then the segment comes out, or even its payload is read.
+#[test]
+fn segments_sent_again_that_are_acknowledged_meanwhile() {
+    let mut engine = Verilated::new(1);
+    let mut late = 0;
+    for (frames_before, lag) in [0, 6].into_iter().flat_map(|frames| (0..800).step_by(20).map(move |lag| (frames, lag))) {
+        let mut rig = Rig::new(Watched::new(engine), Settings { timing: Timing::PCIE, ..Settings::default() }).expect("memory");
+        let setup = FlowSetup::new(0, 1000, 5000);
+        rig.ring_memory(setup.receive_base, 1 << setup.receive_log2).expect("memory");
+        rig.ring_memory(setup.send_base, 1 << setup.send_log2).expect("memory");
+        for command in setup.commands() {
+            rig.post(command).expect("room");
+        }
+        rig.post(Command::new(Opcode::Send, 0, 0).with(command::SEND_LIMIT, u64::from(setup.snd_una) + 100)).expect("room");
+        rig.check().expect("nothing was sent twice");
+        assert_eq!(rig.frames().len(), 1);
+        for _ in 0..frames_before {
+            rig.send_raw(&[0xaa; 1500]).expect("room");
+        }
+        rig.post(Command::new(Opcode::Resend, 0, command::RESEND_ONE).with(command::RESEND_FROM, setup.snd_una.into())).expect("room");
+        rig.engine.advance(rig.now, lag, &mut rig.host);
+        rig.push(&setup.frame(&Piece { seq: setup.rcv_nxt, ack: setup.snd_una + 100, wnd: 1000, flags: 0x10, timestamp: None }, &[]), true);
+        let mut told = false;
+        while rig.engine.busy() {
+            rig.engine.advance(rig.now, 20, &mut rig.host);
+            late += u32::from(told && std::iter::from_fn(|| rig.engine.transmit()).any(|frame| frame[12..14] == [8, 0]));
+            told |= !rig.take_events().is_empty();
+        }
+        rig.check().unwrap_or_else(|error| panic!("{frames_before} frames before, the ACK after {lag} cycles: {error}"));
+        engine = rig.into_engine().into_inner();
+    }
+    println!("{late} of 80 came out late");
+    assert!(late >= 10, "{late} came out after the host was told");
 }

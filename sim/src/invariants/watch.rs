@@ -59,6 +59,8 @@ struct Sending {
     fin: bool,
     /// Resends of one segment that may still come.
     ones: u32,
+    /// From here on something may still be sent again, though it may be acknowledged meanwhile: RESEND has been given since the engine last rested.
+    again: Option<i64>,
 }
 
 /// See the [module](self).
@@ -220,12 +222,18 @@ impl Sending {
             limit: at(command::INSTALL_LIMIT),
             fin: install.flags() & command::FIN != 0,
             ones: 0,
+            again: None,
         }
     }
 
     fn position(&self, seq: u32) -> i64 {
         let near = self.origin.wrapping_add(low(self.una));
         self.una + relative(seq, near)
+    }
+
+    /// Nothing below is sent again.
+    fn least_again(&self) -> i64 {
+        self.again.unwrap_or(self.una).min(self.una)
     }
 
     fn end(&self) -> i64 {
@@ -243,7 +251,13 @@ impl Sending {
                 }
             }
             Opcode::Cwnd => self.cwnd = self.cwnd.max(word(c, command::CWND_CWND).into()),
-            Opcode::Resend if c.flags() & command::RESEND_ONE != 0 => self.ones += 1,
+            Opcode::Resend => {
+                self.ones += u32::from(c.flags() & command::RESEND_ONE != 0);
+                let from = self.position(word(c, command::RESEND_FROM));
+                if self.una <= from {
+                    self.again = Some(self.least_again().min(from));
+                }
+            }
             _ => {}
         }
     }
@@ -260,8 +274,9 @@ impl Sending {
         let length = i64::try_from(tcp.payload.len()).unwrap_or(i64::MAX) + i64::from(tcp.flags.fin());
         let start = self.position(tcp.seq.0);
         let end = start + length;
-        if start < self.una || end > self.end() {
-            found.push((6, format!("expected to send from {} to {}, found {start}..{end}", self.una, self.end())));
+        let least = self.least_again();
+        if start < least || end > self.end() {
+            found.push((6, format!("expected to send from {least} to {}, found {start}..{end}", self.end())));
         }
         let (una, wnd, cwnd) = (self.una_most, self.wnd, self.cwnd);
         if length > 0 && end > una + wnd.min(cwnd) {
@@ -280,10 +295,11 @@ impl Sending {
         for word in [range.start - range.start % 8, last] {
             let legal = (word.max(self.base)..word + 8).any(|iova| {
                 let offset = (iova - self.base).wrapping_sub(near) & (self.size - 1);
-                self.una + i64::try_from(offset).unwrap_or(i64::MAX) < self.limit
+                let at = self.una.saturating_add_unsigned(offset);
+                at < self.limit || self.least_again() <= at.saturating_sub_unsigned(self.size)
             });
             if !legal {
-                found.push((6, format!("expected reads from {} to {} of the stream, found one at {word:#x}", self.una, self.limit)));
+                found.push((6, format!("expected reads from {} to {} of the stream, found one at {word:#x}", self.least_again(), self.limit)));
             }
         }
     }
@@ -379,6 +395,7 @@ impl Watch {
 
     pub(super) fn at_rest(&mut self, found: &mut Found) {
         self.receiving.at_rest(found);
+        self.sending.again = None;
     }
 }
 
