@@ -194,16 +194,16 @@ fn chance_of_refusal(index_bits: usize, flows: usize) -> f64 {
 /// Insertions of so many that are refused by a table in plain Rust, kept full.
 fn refusals(index_bits: usize, flows: usize, insertions: u32, random: &mut Random) -> u32 {
     let slots = 1 << index_bits;
-    let (mut taken, mut used, mut refused) = (vec![false; 4 * slots], Vec::new(), 0);
+    let (mut taken, mut used, mut refused) = (vec![false; 4 * slots], Vec::<usize>::new(), 0);
     for _ in 0..insertions {
         if used.len() == flows {
-            taken[used.swap_remove(random.random_range(0..flows)) as usize] = false;
+            taken[used.swap_remove(random.random_range(0..flows))] = false;
         }
         let (first, stride) = (random.random_range(0..slots), random.random_range(0..slots) | 1);
         match (0..4).map(|k| k * slots + (first + k * stride) % slots).find(|slot| !taken[*slot]) {
             Some(slot) => {
                 taken[slot] = true;
-                used.push(slot as u32);
+                used.push(slot);
             }
             None => refused += 1,
         }

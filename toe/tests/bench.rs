@@ -19,7 +19,7 @@ fn the_json_has_every_figure_of_the_table_with_its_target() {
     let (json, printed) = bench(&folder.path().join("figures.json"), &[]);
     let figures: Vec<Value> = serde_json::from_str(&json).expect("an array");
     let rtl = cfg!(feature = "rtl");
-    assert_eq!(figures.len(), if rtl { 25 } else { 1 }, "{json}");
+    assert_eq!(figures.len(), if rtl { 33 } else { 1 }, "{json}");
     for figure in &figures {
         let keys: Vec<&str> = figure.as_object().expect("an object").keys().map(String::as_str).collect();
         assert_eq!(keys, ["holds", "name", "target", "unit", "value"]);

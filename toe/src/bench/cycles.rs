@@ -12,6 +12,8 @@ use toe_wire::TcpFlags;
 /// Payload of a segment with timestamps in a frame of 1514 bytes, and in the smallest frame without.
 const WHOLE: u16 = 1448;
 const SMALLEST: u16 = 6;
+/// Flows at once, beside one and as many as there are.
+const SOME: u16 = 64;
 /// Of what a wire can carry.
 const SHARE: f64 = 0.99;
 /// Cycles from the end of a frame to the beginning of its ACK, and to the end of its payload in memory less the transfer.
@@ -33,7 +35,7 @@ const CYCLES: &str = "cycles";
 pub(crate) fn measure(segments: u32, progress: &dyn Fn(&str)) -> Result<Vec<Figure>> {
     let most = flows()?;
     let mut figures = Vec::new();
-    for count in [1, most] {
+    for count in [1, SOME, most] {
         let named = |what: &str| format!("{what}_{count}_flow{}", if count == 1 { "" } else { "s" });
         let load = |receive, send| Load { flows: count, payload: WHOLE, timestamps: true, receive, send, timing: Timing::PCIE };
         let target = Some(Target::AtLeast(SHARE * f64::from(WHOLE) / wire_cycles(WHOLE, true)));
