@@ -5,7 +5,7 @@ mod support;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddrV4};
 
-use support::pair::{accept, connect, connect_in, connect_with, drain, feed, listen, pattern, server_address, start, Pair};
+use support::pair::{connect, connect_in, connect_with, drain, feed, listen, pattern, server_address, start, Pair};
 use support::world::{config, Setup, World};
 use toe_host_lib::tcp::{FourTuple, State};
 use toe_host_lib::time::Nanoseconds;
