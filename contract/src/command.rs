@@ -65,6 +65,8 @@ impl Opcode {
 
 /// Flag of every command of an active flow: the host takes the next event.
 pub const REARM: u8 = 0x80;
+/// Flag of INSTALL and of every command with [`REARM`]: payload out of order is not answered at once, since what is missing lies with the host.
+pub const QUIET: u8 = 0x40;
 /// Flag of ADDRESS: frames of the flow carry an 802.1Q tag.
 pub const ADDRESS_VLAN: u8 = 1;
 /// Flag of RINGS: timestamps were negotiated (RFC 7323).

@@ -28,9 +28,10 @@ pub fn document() -> String {
     }
     let _ = write!(
         o,
-        "\n## Commands: {} bytes\n\nWord 0: opcode in bits 7:0, flags in 15:8 (REARM is {:#x}), flow in 31:16.\n\n| opcode | name | words 1 to 7 |\n|---|---|---|\n",
+        "\n## Commands: {} bytes\n\nWord 0: opcode in bits 7:0, flags in 15:8 (REARM is {:#x}, QUIET {:#x}), flow in 31:16.\n\n| opcode | name | words 1 to 7 |\n|---|---|---|\n",
         command::SIZE,
-        command::REARM
+        command::REARM,
+        command::QUIET
     );
     for (opcode, pieces) in command::LAYOUT {
         let text: Vec<String> = pieces.iter().map(|p| format!("{}[{}+{}] `{}`", p.word, p.low, p.width, p.name)).collect();

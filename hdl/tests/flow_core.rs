@@ -27,6 +27,7 @@ const PLAIN: Setup = Setup {
     log2: 16,
     flags: 0,
     fin: false,
+    quiet: false,
 };
 
 fn advance(bench: &mut Bench) {
@@ -54,6 +55,7 @@ fn stimulate(bench: &mut Bench) {
 /// The stimulus is worth nothing if it does not get everywhere.
 fn assert_reached(seen: &BTreeMap<&'static str, u64>, counts: &BTreeMap<&'static str, u64>) {
     for what in [
+        "ACK muted",
         "ACK owed",
         "FIN below what is held",
         "FIN learned",
@@ -68,6 +70,7 @@ fn assert_reached(seen: &BTreeMap<&'static str, u64>, counts: &BTreeMap<&'static
         "in order, no range",
         "limited ACK sent",
         "limited ACK suppressed",
+        "muted ACK released",
         "out of order, joins one",
         "out of order, joins several",
         "out of order, new range",

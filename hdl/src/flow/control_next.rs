@@ -49,8 +49,10 @@ impl Logic for ControlNext {
         self.in_delack.next = self.control.val().in_delack & !self.classes.val().timer;
         self.active.next = (self.control.val().active | self.outcome.val().install) & !self.outcome.val().remove;
         self.armed.next = (self.control.val().armed & !self.outcome.val().reports) | self.outcome.val().rearms | self.outcome.val().install;
-        self.dirty.next = (self.control.val().dirty & !self.outcome.val().reports & !self.outcome.val().install) | self.verdict.val().dirty;
-        self.urgent.next = self.verdict.val().urgent | self.outcome.val().hands_on | self.outcome.val().ack_now;
+        self.dirty.next = (self.control.val().dirty & !self.outcome.val().reports & !self.outcome.val().install)
+            | self.verdict.val().dirty
+            | (self.outcome.val().install & self.outcome.val().quiet);
+        self.urgent.next = self.verdict.val().urgent | self.outcome.val().hands_on | self.outcome.val().ack_now | self.outcome.val().wakes;
         self.owed.next = self.verdict.val().owed | self.outcome.val().due | self.outcome.val().updates;
         self.data.next = self.verdict.val().wants_data | self.outcome.val().wants_data | (self.outcome.val().carries & self.pending.val());
 
@@ -62,6 +64,10 @@ impl Logic for ControlNext {
         self.next_control.next.generation = self.control.val().generation;
         if self.outcome.val().install {
             self.next_control.next.generation = self.control.val().generation + 1;
+        }
+        self.next_control.next.quiet = self.control.val().quiet;
+        if self.outcome.val().install | self.outcome.val().rearms {
+            self.next_control.next.quiet = self.outcome.val().quiet;
         }
         self.next_control.next.armed = self.armed.val();
         self.next_control.next.dirty = self.dirty.val();

@@ -380,6 +380,7 @@ impl Logic for FlowCore {
             self.store.next_control.next.generation = bits::<8>(0);
             self.store.next_control.next.armed = false;
             self.store.next_control.next.dirty = false;
+            self.store.next_control.next.quiet = false;
             self.store.next_control.next.in_ack = false;
             self.store.next_control.next.in_data = false;
             self.store.next_control.next.in_report = false;

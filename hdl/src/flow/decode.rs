@@ -55,6 +55,8 @@ pub struct Opcodes {
     pub flag: Bit,
     /// The flag REARM.
     pub rearm_flag: Bit,
+    /// The flag QUIET.
+    pub quiet_flag: Bit,
 }
 
 /// Where the pieces lie, bit numbers in the command.
@@ -186,6 +188,7 @@ decode! {
     is_inject = Inject;
     |
     flag_rearm = REARM;
+    flag_quiet = QUIET;
     flag_vlan = ADDRESS_VLAN;
     flag_timestamps = RINGS_TIMESTAMPS;
     flag_nodelay = RINGS_NODELAY;
@@ -219,6 +222,7 @@ impl Logic for Decode {
         self.opcodes.next.inject = self.opcode.val() == self.is_inject.val();
         self.opcodes.next.flag = self.flags.val().get_bit(0);
         self.opcodes.next.rearm_flag = (self.flags.val() & self.flag_rearm.val()).any();
+        self.opcodes.next.quiet_flag = (self.flags.val() & self.flag_quiet.val()).any();
 
         self.address.next.remote_mac = self.command.val().get_bits::<48>(self.at_remote_mac.val().index());
         self.address.next.vlan = self.command.val().get_bits::<16>(self.at_vlan.val().index());

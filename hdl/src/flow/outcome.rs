@@ -60,6 +60,10 @@ pub struct Outcome {
     pub remove: Bit,
     /// COMMAND: the host takes the next event.
     pub rearms: Bit,
+    /// COMMAND: the flag QUIET.
+    pub quiet: Bit,
+    /// COMMAND: what was kept back while the flow was quiet goes out.
+    pub wakes: Bit,
     /// COMMAND: something is to be sent.
     pub wants_data: Bit,
     /// An ACK is owed from now on.
@@ -145,6 +149,14 @@ impl Logic for Settle {
         self.ready.d.next.ack_now = self.accepted.val() & self.opcodes.val().ack_now;
         self.ready.d.next.remove = self.accepted.val() & self.opcodes.val().remove;
         self.ready.d.next.rearms = self.accepted.val() & self.opcodes.val().rearm_flag & self.work.val();
+        self.ready.d.next.quiet = self.opcodes.val().quiet_flag;
+        self.ready.d.next.wakes = self.accepted.val()
+            & self.opcodes.val().rearm_flag
+            & self.work.val()
+            & !self.opcodes.val().remove
+            & !self.opcodes.val().quiet_flag
+            & self.control.val().quiet
+            & self.receive.val().ack_owed;
         self.ready.d.next.wants_data = self.accepted.val() & self.wants_data.val();
         self.ready.d.next.owes = self.due.val() | self.update.val() | (self.accepted.val() & self.opcodes.val().ack_now);
         self.ready.d.next.writes = self.classes.val().segment

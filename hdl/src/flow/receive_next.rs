@@ -51,8 +51,11 @@ impl Logic for ReceiveNext {
         self.sent.next = self.outcome.val().announces | self.outcome.val().carries | self.outcome.val().install;
         self.fresh.next = self.outcome.val().install;
         self.next_receive.next = self.receive.val();
-        self.next_receive.next.ack_owed =
-            (self.receive.val().ack_owed & !self.sent.val()) | self.outcome.val().owes | self.verdict.val().urgent | self.verdict.val().owed;
+        self.next_receive.next.ack_owed = (self.receive.val().ack_owed & !self.sent.val())
+            | self.outcome.val().owes
+            | self.verdict.val().urgent
+            | self.verdict.val().owed
+            | self.verdict.val().muted;
         self.next_receive.next.delack_armed = (self.receive.val().delack_armed & !self.sent.val()) | self.verdict.val().arms;
         self.next_receive.next.challenge_valid = (self.receive.val().challenge_valid & !self.fresh.val()) | self.verdict.val().challenge;
         self.next_receive.next.fin_known = (self.receive.val().fin_known & !self.fresh.val()) | self.verdict.val().fin_new;

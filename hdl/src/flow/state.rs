@@ -188,6 +188,8 @@ pub struct FlowControl {
     pub armed: Bit,
     /// There is something to tell.
     pub dirty: Bit,
+    /// The host still holds what came before: payload out of order is no news to the peer.
+    pub quiet: Bit,
     /// In the ACK queue.
     pub in_ack: Bit,
     /// In the data queue.

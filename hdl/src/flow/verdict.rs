@@ -58,6 +58,8 @@ pub struct Verdict {
     pub challenge: Bit,
     /// An ACK, at once.
     pub urgent: Bit,
+    /// An ACK, when the flow is not quiet any more.
+    pub muted: Bit,
     /// An ACK, if no data goes out soon.
     pub owed: Bit,
     /// The delayed-ACK timer is to be armed.
@@ -117,8 +119,9 @@ pub struct Decide {
     taken: Signal<Local, Bit>,
     moves: Signal<Local, Bit>,
     urgent: Signal<Local, Bit>,
+    muted: Signal<Local, Bit>,
     ready: DFF<Verdict>,
-    quiet: Constant<Bits<5>>,
+    challenge_log2: Constant<Bits<5>>,
 }
 
 impl Default for Decide {
@@ -156,8 +159,9 @@ impl Default for Decide {
             taken: Signal::default(),
             moves: Signal::default(),
             urgent: Signal::default(),
+            muted: Signal::default(),
             ready: DFF::default(),
-            quiet: Constant::new(bits(CHALLENGE_LOG2.into())),
+            challenge_log2: Constant::new(bits(CHALLENGE_LOG2.into())),
         }
     }
 }
@@ -195,7 +199,7 @@ impl Logic for Decide {
             self.looked_up.val().parsed.control.get_bit(1) | self.looked_up.val().parsed.control.get_bit(2) | self.looked_up.val().parsed.control.get_bit(5);
         self.has_payload.d.next = self.looked_up.val().parsed.payload_length.any();
         // Cycle 4.
-        self.allowed.d.next = !self.receive.val().challenge_valid | (self.since_challenge.q.val() >> self.quiet.val()).any();
+        self.allowed.d.next = !self.receive.val().challenge_valid | (self.since_challenge.q.val() >> self.challenge_log2.val()).any();
         // Cycle 6: steps 1 and 2.
         self.go.next = self.own.q.val() & !self.flagged.q.val() & self.looked_up.val().parsed.control.get_bit(4);
         self.paws_stops.d.next = self.go.val() & self.paws.val();
@@ -218,6 +222,7 @@ impl Logic for Decide {
             | (self.placement.val().held & self.has_payload.q.val())
             | self.looked_up.val().parsed.control.get_bit(0)
             | (self.moves.val() & self.placement.val().narrow);
+        self.muted.next = self.control.val().quiet & self.placement.val().place & !self.placement.val().in_order;
         self.ready.d.next.raw = self.enabled.val() & (!self.own.q.val() | self.flagged.q.val());
         self.ready.d.next.no_flow = self.enabled.val() & self.looked_up.val().parsed.fast & !self.own.q.val();
         self.ready.d.next.own = self.own.q.val();
@@ -240,7 +245,9 @@ impl Logic for Decide {
         self.ready.d.next.updates = self.applies.q.val() & self.field.val().updates;
         self.ready.d.next.widest = self.applies.q.val() & self.field.val().updates & self.field.val().widest;
         self.ready.d.next.challenge = self.limited.q.val() & self.allowed.q.val();
-        self.ready.d.next.urgent = self.stops_urgent.q.val() | (self.limited.q.val() & self.allowed.q.val()) | (self.taken.val() & self.urgent.val());
+        self.ready.d.next.urgent =
+            self.stops_urgent.q.val() | (self.limited.q.val() & self.allowed.q.val()) | (self.taken.val() & self.urgent.val() & !self.muted.val());
+        self.ready.d.next.muted = self.taken.val() & self.muted.val();
         self.ready.d.next.owed = self.taken.val() & !self.urgent.val() & self.moves.val() & self.placement.val().many;
         self.ready.d.next.arms = self.taken.val() & !self.urgent.val() & self.moves.val() & !self.placement.val().many & !self.receive.val().delack_armed;
         self.ready.d.next.dirty = (self.applies.q.val()

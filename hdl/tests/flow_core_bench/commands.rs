@@ -32,12 +32,19 @@ impl Reference {
         }
         let done = match opcode {
             Opcode::Address | Opcode::Rings | Opcode::Receive => return self.load(c, opcode),
-            Opcode::Install => return self.install(c, table_ok),
+            Opcode::Install => self.install(c, table_ok),
             Opcode::Remove => {
                 self.remove(n, table_ok);
                 true
             }
-            _ => self.work(c, opcode),
+            _ => {
+                let owed = self.flow(c.flow()).ack_owed;
+                let accepted = self.work(c, opcode);
+                if accepted {
+                    self.rearm(c, owed);
+                }
+                accepted
+            }
         };
         if done {
             self.want_report(n);
@@ -135,7 +142,8 @@ impl Reference {
             snd_wl2: get(command::INSTALL_SND_WL2),
             cwnd: get(command::INSTALL_CWND),
             fin_queued: c.flags() & command::FIN != 0,
-            dirty: false,
+            dirty: c.flags() & command::QUIET != 0,
+            quiet: c.flags() & command::QUIET != 0,
             ranges: Vec::new(),
             fin_known: false,
             fin_seq: 0,
@@ -163,17 +171,29 @@ impl Reference {
         self.fetch.push_back(Fetch { flow: number, of: FetchOf::Removed });
     }
 
+    /// The flags REARM and QUIET of a command that was accepted; `owed`: an ACK was, before it.
+    fn rearm(&mut self, c: &Command, owed: bool) {
+        if c.flags() & command::REARM == 0 {
+            return;
+        }
+        let quiet = c.flags() & command::QUIET != 0;
+        let f = self.flow(c.flow());
+        f.armed = true;
+        if std::mem::replace(&mut f.quiet, quiet) && !quiet && owed {
+            self.saw("muted ACK released");
+            self.urgent(c.flow());
+        }
+    }
+
     fn work(&mut self, c: &Command, opcode: Opcode) -> bool {
         let n = c.flow();
         let f = self.flow(n);
-        let rearm = c.flags() & command::REARM != 0;
         match opcode {
             Opcode::Send => {
                 let limit = c.get(command::SEND_LIMIT) as u32;
                 if rel(limit, f.limit) < 0 || rel(limit, f.snd_una) > 1 << f.send_log2 {
                     return false;
                 }
-                f.armed |= rearm;
                 if !f.fin_queued {
                     f.limit = limit;
                     f.fin_queued = c.flags() & command::FIN != 0;
@@ -185,7 +205,6 @@ impl Reference {
                 if rel(consumed, f.rcv_consumed) < 0 || rel(consumed, f.rcv_nxt) > 0 {
                     return false;
                 }
-                f.armed |= rearm;
                 f.rcv_consumed = consumed;
                 if f.opening() && rel(f.rcv_adv, f.rcv_nxt) < f.receive_size() / 2 {
                     self.count("tx_window_updates");
@@ -193,7 +212,6 @@ impl Reference {
                 }
             }
             Opcode::Cwnd => {
-                f.armed |= rearm;
                 f.cwnd = c.get(command::CWND_CWND) as u32;
                 self.want_data(n);
             }
@@ -202,7 +220,6 @@ impl Reference {
                 if rel(from, f.snd_una) < 0 || rel(from, f.snd_max) > 0 {
                     return false;
                 }
-                f.armed |= rearm;
                 f.timed = None;
                 if c.flags() & command::RESEND_ONE != 0 {
                     f.one = Some(from);
@@ -212,10 +229,9 @@ impl Reference {
                 self.want_data(n);
             }
             Opcode::AckNow => {
-                f.armed |= rearm;
                 self.urgent(n);
             }
-            _ => f.armed |= rearm,
+            _ => {}
         }
         true
     }

@@ -69,6 +69,7 @@ pub(crate) struct Flow {
     pub(crate) ts_ecr: u32,
     pub(crate) armed: bool,
     pub(crate) dirty: bool,
+    pub(crate) quiet: bool,
     pub(crate) in_ack: bool,
     pub(crate) in_data: bool,
     pub(crate) in_report: bool,

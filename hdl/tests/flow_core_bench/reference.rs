@@ -316,8 +316,12 @@ impl Reference {
             }
             self.saw("delayed ACK armed");
         }
+        let muted = f.quiet && d > s && s > 0 && taken;
+        f.ack_owed |= muted;
         *self.flow(n) = f;
-        if urgent {
+        if muted {
+            self.saw("ACK muted");
+        } else if urgent {
             self.urgent(n);
         } else if moved_on && many {
             self.saw("ACK owed");

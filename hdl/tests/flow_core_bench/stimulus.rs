@@ -24,6 +24,7 @@ pub(crate) struct Setup {
     pub(crate) log2: u8,
     pub(crate) flags: u8,
     pub(crate) fin: bool,
+    pub(crate) quiet: bool,
 }
 
 /// The four commands of an installation.
@@ -51,7 +52,7 @@ pub(crate) fn installation(flow: u16, s: &Setup, salt: u64) -> [Command; 4] {
             .with(command::RECEIVE_RCV_ADV, s.rcv_nxt.wrapping_add(s.window).into())
             .with(command::RECEIVE_RCV_CONSUMED, s.rcv_nxt.into())
             .with(command::RECEIVE_TS_RECENT, 0xffff_fff8),
-        Command::new(Opcode::Install, flow, if s.fin { command::FIN } else { 0 })
+        Command::new(Opcode::Install, flow, u8::from(s.fin) * command::FIN | u8::from(s.quiet) * command::QUIET)
             .with(command::INSTALL_SND_UNA, s.snd_una.into())
             .with(command::INSTALL_SND_NXT, s.snd_una.into())
             .with(command::INSTALL_LIMIT, s.limit.into())
@@ -124,6 +125,7 @@ impl Bench {
             log2,
             flags: self.random.random_range(0..4),
             fin: self.percent(5),
+            quiet: self.percent(30),
         }
     }
 
@@ -245,7 +247,8 @@ impl Bench {
             }
             return all;
         }
-        let rearm = if self.percent(70) { command::REARM } else { 0 };
+        let quiet = if self.percent(30) { command::QUIET } else { 0 };
+        let rearm = quiet | if self.percent(70) { command::REARM } else { 0 };
         vec![self.any_work(flow, &f, rearm)]
     }
 

@@ -47,6 +47,8 @@ pub(crate) struct Connection {
     pub(crate) link: Option<Link>,
     /// Frames that wait for a flow number or for REMOVED.
     pub(crate) held: VecDeque<Vec<u8>>,
+    /// Installed quiet: the end of what was injected since, which the engine has not taken yet.
+    pub(crate) quiet: Option<SeqNumber>,
     /// It waits for a flow number.
     pub(crate) wants_flow: bool,
     /// The application has shut the receiving direction.
@@ -80,6 +82,7 @@ impl Connections {
             rings: None,
             link: None,
             held: VecDeque::new(),
+            quiet: None,
             wants_flow: false,
             read_shut: false,
             published: None,

@@ -15,6 +15,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod connections;
+mod handover;
 mod inspect;
 mod perform;
 mod raw;
@@ -104,6 +105,8 @@ pub struct Stack {
     log: LifeLog,
     /// Frames to be looked at again.
     again: VecDeque<Vec<u8>>,
+    /// Quiet connections that have reported.
+    quiet: Vec<ConnectionId>,
     /// Commands of the step under way.
     batch: Vec<Command>,
     counts: inspect::Counts,
@@ -150,6 +153,7 @@ impl Stack {
             pool: RingPool::new(settings.receive_log2, settings.send_log2),
             log,
             again: VecDeque::new(),
+            quiet: Vec::new(),
             batch: Vec::new(),
             counts: inspect::Counts::default(),
             requests,
@@ -200,6 +204,7 @@ impl Stack {
         }
         // What has come is dealt with before what has not: a report that lies in the ring may have put a timer off.
         if budget > 0 {
+            self.rearm_quiet()?;
             self.on_time()?;
             self.look_again()?;
         }

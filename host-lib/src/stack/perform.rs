@@ -153,6 +153,7 @@ impl Stack {
         let (now, nic_link) = (self.now, self.neighbour(id));
         let Some(connection) = self.connections.get_mut(id) else { return Ok(()) };
         connection.link = connection.link.or(nic_link);
+        connection.quiet = connection.block.passive.then_some(connection.block.rcv_nxt);
         let (Some(flow), Some(rings), Some(link)) = (connection.flow, connection.rings.clone(), connection.link) else {
             return self.process(id, Event::InstallRefused, None);
         };
@@ -229,7 +230,9 @@ impl Stack {
     /// may be, and its flag with it), or by a command for nothing else.
     fn submit_batch(&mut self, id: ConnectionId, rearm: bool) -> Result<(), NicError> {
         let armed = self.connections.get(id).filter(|connection| rearm && connection.block.path == Path::Engine);
-        if let Some(flow) = armed.and_then(|connection| connection.flow) {
+        if armed.is_some_and(|connection| connection.quiet.is_some()) {
+            self.put_off_rearming(id);
+        } else if let Some(flow) = armed.and_then(|connection| connection.flow) {
             match self.batch.iter_mut().rev().find(|command| command.opcode() != Some(Opcode::Resend)) {
                 Some(command) => command.0[0] |= u32::from(command::REARM) << 8,
                 None => self.batch.push(Command::new(Opcode::Rearm, flow, command::REARM)),
@@ -244,6 +247,7 @@ impl Stack {
     /// Gives a frame to the engine as if it had just come, behind the commands so far.
     fn inject(&mut self, id: ConnectionId, arrival: &Arrival<'_>) -> Result<(), NicError> {
         self.submit_batch(id, false)?;
+        self.await_injected(id, &arrival.segment);
         self.note(id, || Happening::Injected((&arrival.segment).into()));
         self.counts.injected += 1;
         let longest = self.nic.max_frame() as usize;
@@ -350,6 +354,7 @@ fn installation(flow: u16, block: &ControlBlock, place: &super::rings::RingPlace
     let (local, remote) = (block.tuple.local, block.tuple.remote);
     let timestamps = if block.timestamps { command::RINGS_TIMESTAMPS } else { 0 };
     let fin = if block.fin_offered { command::FIN } else { 0 };
+    let quiet = if block.passive { command::QUIET } else { 0 };
     let of = |opcode, flags| Command::new(opcode, flow, flags);
     [
         of(Opcode::Address, if link.vlan.is_some() { command::ADDRESS_VLAN } else { 0 })
@@ -375,7 +380,7 @@ fn installation(flow: u16, block: &ControlBlock, place: &super::rings::RingPlace
             .with(command::RECEIVE_RCV_ADV, block.rcv_adv.0.into())
             .with(command::RECEIVE_RCV_CONSUMED, block.consumed.0.into())
             .with(command::RECEIVE_TS_RECENT, block.ts_recent.into()),
-        of(Opcode::Install, fin)
+        of(Opcode::Install, fin | quiet)
             .with(command::INSTALL_SND_UNA, block.snd_una.0.into())
             .with(command::INSTALL_SND_NXT, block.snd_nxt.0.into())
             .with(command::INSTALL_LIMIT, block.limit.0.into())

@@ -122,6 +122,7 @@ pub(super) fn setup(random: &mut ChaCha8Rng, number: u16, port: u16, rings: (u64
         snd_nxt: iss.wrapping_add(outstanding),
         limit: iss.wrapping_add(outstanding).wrapping_add(choose(random, &[(3, 0), (1, 500)])),
         fin: random.random_ratio(1, 16),
+        quiet: random.random_ratio(1, 4),
         snd_wnd,
         cwnd: choose(random, &[(3, 1 << 20), (2, 3000), (1, 0)]),
         ..base
@@ -236,7 +237,8 @@ fn timestamp(flow: &Flow, random: &mut ChaCha8Rng) -> Option<(u32, u32)> {
 
 /// A command for an active flow that the driver could give.
 pub(super) fn command(flow: &Flow, setup: &FlowSetup, place: usize, random: &mut ChaCha8Rng) -> Vec<Stimulus> {
-    let rearm = if random.random_ratio(2, 3) { command::REARM } else { 0 };
+    let quiet = if random.random_ratio(1, 4) { command::QUIET } else { 0 };
+    let rearm = quiet | if random.random_ratio(2, 3) { command::REARM } else { 0 };
     let make = |opcode, flags: u8| Command::new(opcode, setup.number, flags | rearm);
     let one = |c: Command| vec![Stimulus::Commands(vec![c])];
     match random.random_range(0..100) {

@@ -97,7 +97,8 @@ impl Flow {
             rtt: 0,
             rtt_count: 0,
             ts_ecr: 0,
-            dirty: false,
+            quiet: c.flags() & command::QUIET != 0,
+            dirty: c.flags() & command::QUIET != 0,
             ..old
         };
     }
@@ -197,12 +198,17 @@ impl Model {
         // A flow that is refused must not have been armed: work on a copy, and keep it when all went well.
         let place = usize::from(n);
         let mut flow = self.flows[place].clone();
-        flow.armed |= c.flags() & command::REARM != 0;
         let mut ack = Ack::None;
+        if c.flags() & command::REARM != 0 && opcode != Opcode::Remove {
+            flow.armed = true;
+            let woken = flow.quiet && c.flags() & command::QUIET == 0;
+            flow.quiet = c.flags() & command::QUIET != 0;
+            ack = if woken && flow.ack_owed { Ack::Urgent } else { Ack::None };
+        }
         match opcode {
             Opcode::Send => flow.send(c)?,
             Opcode::Consumed if flow.consumed(c)? => {
-                ack = Ack::Owed;
+                ack = ack.max(Ack::Owed);
                 self.global.count(counter::TX_WINDOW_UPDATES);
             }
             Opcode::Cwnd => flow.cwnd = word(c, command::CWND_CWND),

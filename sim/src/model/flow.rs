@@ -75,6 +75,7 @@ pub struct Flow {
     pub ts_ecr: u32,
     pub armed: bool,
     pub dirty: bool,
+    pub quiet: bool,
     pub in_ack: bool,
     pub in_data: bool,
     pub in_report: bool,

@@ -111,6 +111,7 @@ impl Model {
                     }
                 }
             }
+            Ack::Muted => flow.ack_owed = true,
             Ack::Owed | Ack::Urgent => {
                 flow.ack_owed = true;
                 if !flow.in_ack && (ack == Ack::Urgent || !flow.in_data) {

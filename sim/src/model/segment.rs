@@ -13,6 +13,8 @@ pub(super) enum Ack {
     None,
     /// When its time comes: the delayed-ACK timer is to run.
     Delayed,
+    /// When the flow is not quiet any more.
+    Muted,
     /// Now, on a data segment if one is to be sent.
     Owed,
     /// Now, by itself.
@@ -171,7 +173,9 @@ impl Flow {
             self.take_fin(seg, view, before);
         }
         let left = relative(self.rcv_adv, self.rcv_nxt);
-        if urgent || view.seglen() > 0 && left < i32::from(self.rcv_mss) {
+        if self.quiet && taken && d > s && s > 0 {
+            out.ack = Ack::Muted;
+        } else if urgent || view.seglen() > 0 && left < i32::from(self.rcv_mss) {
             out.ack = Ack::Urgent;
         } else if self.rcv_nxt != before {
             // RFC 9293 section 3.8.6.3, SHLD-19.

@@ -34,6 +34,7 @@ pub struct FlowSetup {
     pub snd_nxt: u32,
     pub limit: u32,
     pub fin: bool,
+    pub quiet: bool,
     pub snd_wnd: u32,
     pub snd_wl1: u32,
     pub snd_wl2: u32,
@@ -72,6 +73,7 @@ impl FlowSetup {
             snd_nxt: iss,
             limit: iss,
             fin: false,
+            quiet: false,
             snd_wnd: 65535,
             snd_wl1: irs,
             snd_wl2: iss,
@@ -107,7 +109,7 @@ impl FlowSetup {
                 .with(command::RECEIVE_RCV_ADV, self.rcv_adv.into())
                 .with(command::RECEIVE_RCV_CONSUMED, self.rcv_consumed.into())
                 .with(command::RECEIVE_TS_RECENT, self.ts_recent.into()),
-            Command::new(Opcode::Install, self.number, flag(self.fin, command::FIN))
+            Command::new(Opcode::Install, self.number, flag(self.fin, command::FIN) | flag(self.quiet, command::QUIET))
                 .with(command::INSTALL_SND_UNA, self.snd_una.into())
                 .with(command::INSTALL_SND_NXT, self.snd_nxt.into())
                 .with(command::INSTALL_LIMIT, self.limit.into())
