@@ -70,6 +70,39 @@ fn s10_options_are_answered_only_if_offered() {
     assert_eq!(full.options.timestamps().map(|t| t.echo_reply), Some(12345));
 }
 
+/// s10: segments right behind the handshake: some come up before the flow is installed, some find it. The hole between is our own, and no
+/// duplicate ACK tells the peer of it, who would send everything again (RFC 5681 section 3.2); a hole that stays is told of.
+#[test]
+fn s10_a_handover_in_mid_stream_asks_for_nothing_twice() {
+    for is_lost in [false, true] {
+        let (mut world, mut peer, listener) = world();
+        peer.connect(&mut world, TcpOptions::new());
+        let up = [vec![peer.frame(&TcpSegment { seq: peer.snd_nxt, ack: peer.rcv_nxt, flags: ACK, ..peer.blank() })], peer.next_frames(3)].concat();
+        let lost = if is_lost { peer.next_frames(1) } else { vec![] };
+        let direct = peer.next_frames(6);
+        world.nodes[0].bus.receive(&up[0]);
+        world.nodes[0].bus.settle();
+        // INSTALL goes into the ring; before the engine has read it, three segments have come.
+        world.nodes[0].stack.poll().expect("the device works");
+        up[1..].iter().for_each(|frame| world.nodes[0].bus.receive(frame));
+        world.nodes[0].bus.settle();
+        direct.iter().for_each(|frame| world.nodes[0].bus.receive(frame));
+        world.nodes[0].bus.settle();
+        let acks: Vec<SeqNumber> = peer.collect(&mut world, MS).iter().map(|seen| seen.ack).collect();
+        let twice = acks.windows(2).filter(|pair| pair[0] == pair[1]).count();
+        assert_eq!(twice, 0, "{acks:?}");
+        assert!(!acks.contains(&(PEER_ISS + 1)), "what was announced is not announced again: {acks:?}");
+        if is_lost {
+            assert_eq!(acks.last(), Some(&(PEER_ISS + 301)), "the peer is told where the hole is: {acks:?}");
+            lost.iter().for_each(|frame| world.nodes[0].bus.receive(frame));
+        }
+        peer.run(&mut world, MS);
+        let mut heard = Vec::new();
+        drain(&accept(&listener).expect("established"), &mut heard);
+        assert_eq!(heard.len(), if is_lost { 1000 } else { 900 });
+    }
+}
+
 /// s12: without the option the segment size is 536 bytes (MUST-15), each segment with the number of its first byte.
 #[test]
 fn s12_segments_are_as_long_as_the_peer_allows() {

@@ -154,9 +154,26 @@ impl Peer {
     }
 
     pub fn send_segment(&mut self, world: &mut World, segment: &TcpSegment<'_>) {
+        self.send_frame(world.now(), self.frame(segment));
+    }
+
+    /// A segment as a frame.
+    pub fn frame(&self, segment: &TcpSegment<'_>) -> Vec<u8> {
         let eth = EthernetRepr::new(HOST_MAC, PEER_MAC, EtherType::IPV4);
         let ip = Ipv4Repr::new(PEER_IP, HOST_IP, IpProtocol::TCP);
-        self.send_frame(world.now(), build_tcp_frame(&eth, &ip, segment).expect("it fits"));
+        build_tcp_frame(&eth, &ip, segment).expect("it fits")
+    }
+
+    /// The next bytes in sequence as frames, 100 in each.
+    pub fn next_frames(&mut self, count: u8) -> Vec<Vec<u8>> {
+        let one = |k: u8| {
+            let payload = [k; 100];
+            let segment = TcpSegment { seq: self.snd_nxt + 100 * u32::from(k), ack: self.rcv_nxt, flags: ACK, payload: &payload, ..self.blank() };
+            self.frame(&segment)
+        };
+        let frames = (0..count).map(one).collect();
+        self.snd_nxt += 100 * u32::from(count);
+        frames
     }
 
     /// A segment in sequence.

@@ -34,8 +34,13 @@ impl LockstepBus {
         self.device.lock().expect("nobody panics while it holds the device")
     }
 
+    /// A frame comes from the cable at this very moment.
+    pub fn receive(&self, frame: &[u8]) {
+        self.lock().engine.receive(frame, true);
+    }
+
     /// Lets the engine work until it rests.
-    fn settle(&self) {
+    pub fn settle(&self) {
         let device = &mut *self.lock();
         for _ in 0..100_000 {
             device.engine.advance(self.clock.now(), 4096, &mut device.host);
