@@ -22,7 +22,8 @@ pub struct Packed {
     pub error: Bit,
 }
 
-/// Merges the wire's frames with injected ones, frame by frame, in turns when both are there.
+/// Merges the wire's frames with injected ones, frame by frame: in turns when both are there, but only the wire while its queue holds 1 KiB or more.
+/// So no injected frame of 1518 bytes or less costs the wire one of its own, even at its full rate.
 ///
 /// ```text
 ///  wire ----> queue, 4 KiB ---+
@@ -58,6 +59,7 @@ pub struct Inject {
     turn: DFF<Bit>,
     keep: Signal<Local, Bits<8>>,
     bytes: Signal<Local, Bits<3>>,
+    calm: Signal<Local, Bit>,
     full: Signal<Local, Bit>,
     nearly: Signal<Local, Bit>,
     put: Signal<Local, Bit>,
@@ -107,9 +109,10 @@ impl Logic for Inject {
         self.rx_buffer_full.next = self.dropped.q.val();
 
         // Out of it, or from the host: what was offered once stays until its frame has gone.
+        self.calm.next = !self.queue.level.val().get_bits::<3>(7).any();
         self.host.next = self.chosen.q.val();
         if !self.locked.q.val() {
-            self.host.next = self.injected.valid.val() & (self.turn.q.val() | !self.queue.m.valid.val());
+            self.host.next = self.injected.valid.val() & self.calm.val() & (self.turn.q.val() | !self.queue.m.valid.val());
         }
         self.queued_keep.next = bits::<8>(1);
         self.queued_keep.next = self.queued_keep.val().replace_bit(1, self.queue.m.data.val().bytes > 0);
