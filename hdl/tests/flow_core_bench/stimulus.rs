@@ -52,7 +52,7 @@ pub(crate) fn installation(flow: u16, s: &Setup, salt: u64) -> [Command; 4] {
             .with(command::RECEIVE_RCV_ADV, s.rcv_nxt.wrapping_add(s.window).into())
             .with(command::RECEIVE_RCV_CONSUMED, s.rcv_nxt.into())
             .with(command::RECEIVE_TS_RECENT, 0xffff_fff8),
-        Command::new(Opcode::Install, flow, u8::from(s.fin) * command::FIN | u8::from(s.quiet) * command::QUIET)
+        Command::new(Opcode::Install, flow, (u8::from(s.fin) * command::FIN) | (u8::from(s.quiet) * command::QUIET))
             .with(command::INSTALL_SND_UNA, s.snd_una.into())
             .with(command::INSTALL_SND_NXT, s.snd_una.into())
             .with(command::INSTALL_LIMIT, s.limit.into())
