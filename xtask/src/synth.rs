@@ -2,6 +2,7 @@
 
 mod area;
 mod clock;
+mod document;
 mod tools;
 mod wrapper;
 
@@ -20,17 +21,21 @@ per module, then places and routes it with registers round every port, once for 
 the first call, which also compiles them (about a minute). Everything that was made stays in target/synth/NAME.
 
 How to read it: `own` counts a module without what is in it; a LUT4 count has the two LUTs of each carry cell. The critical path is that of the
-slowest seed, from register to register, with the names of the source where they survived.
+slowest seed, from register to register, with the names of the source where they survived. What nextpnr says while it works is in place-SEED.log.
+
+The whole engine takes an hour or more for each seed.
 
 Examples:
     cargo xtask synth                              the whole engine
     cargo xtask synth --module mac_rx              one module (`cargo run -p toe-hdl -- list` names them)
     cargo xtask synth --module mac_rx --area       cells only, in seconds
+    cargo xtask synth --module inject --module parser --document docs/synthesis.md
+                                                   two modules, and their rows in the table of a document
     cargo xtask synth --module core --xilinx       LUT6 of a Xilinx 7-series device (no timing: no open tool has it)")]
 pub(crate) struct Arguments {
-    /// Module to measure
-    #[arg(short, long, value_name = "NAME", default_value = "top")]
-    module: String,
+    /// Module to measure (may be given several times)
+    #[arg(short, long = "module", value_name = "NAME", default_value = "top")]
+    modules: Vec<String>,
     /// Count cells only: no placement, no clock
     #[arg(long)]
     area: bool,
@@ -46,31 +51,43 @@ pub(crate) struct Arguments {
     /// The plain ECP5-85F instead of the ECP5-5G-85F
     #[arg(long)]
     plain: bool,
+    /// Passed on to nextpnr, as in `--nextpnr=--router=router2`; told with the result
+    #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
+    nextpnr: Vec<String>,
+    /// Puts a row for each module, once it has been placed, into the table of a document (`docs/synthesis.md`)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["area", "xilinx", "plain"])]
+    document: Option<PathBuf>,
 }
 
-/// Measures a module.
+/// Measures the modules, one after the other.
 ///
 /// # Errors
-/// A tool cannot be fetched, or refuses the module.
+/// A tool cannot be fetched, or refuses a module.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let root = target()?;
     let tools = Tools::fetch(&root.join("tools"))?;
-    let synth = root.join("synth");
-    let dir = synth.join(&arguments.module);
+    arguments.modules.iter().try_for_each(|module| measure(&tools, &root.join("synth"), module, arguments).with_context(|| module.clone()))
+}
+
+fn measure(tools: &Tools, synth: &Path, module: &str, arguments: &Arguments) -> Result<()> {
+    let dir = synth.join(module);
     if dir.exists() {
         fs::remove_dir_all(&dir).with_context(|| format!("cannot empty {}", dir.display()))?;
     }
     let mut print = cargo();
-    print.args(["run", "--quiet", "--package", "toe-hdl", "--", "verilog", "--module", &arguments.module, "--output"]);
-    step("print Verilog", print.arg(&synth))?;
+    print.args(["run", "--quiet", "--package", "toe-hdl", "--", "verilog", "--module", module, "--output"]);
+    step("print Verilog", print.arg(synth))?;
 
-    let area = area::measure(&tools, &dir, &arguments.module, arguments.xilinx)?;
+    let area = area::measure(tools, &dir, module, arguments.xilinx)?;
     println!("{area}");
-    let mut report = json!({ "module": arguments.module, "area": area.json() });
+    let mut report = json!({ "module": module, "area": area.json() });
     if !arguments.area && !arguments.xilinx {
-        let clock = clock::measure(&tools, &dir, arguments)?;
+        let clock = clock::measure(tools, &dir, module, arguments)?;
         println!("{clock}");
         report["clock"] = clock.json();
+        if let Some(path) = &arguments.document {
+            document::enter(path, module, &area, &clock).with_context(|| path.display().to_string())?;
+        }
     }
     let path = dir.join("report.json");
     let text = serde_json::to_string_pretty(&report)?;

@@ -140,6 +140,11 @@ impl Area {
         Ok(total)
     }
 
+    /// LUTs, flip-flops and block RAMs of the whole.
+    pub(crate) fn totals(&self) -> [String; 3] {
+        [self.flat.luts.to_string(), self.flat.flip_flops.to_string(), half(self.flat.half_rams)]
+    }
+
     pub(crate) fn json(&self) -> Value {
         let cells = |c: Cells| json!({ "luts": c.luts, "flip_flops": c.flip_flops, "half_rams": c.half_rams, "multipliers": c.multipliers });
         let row = |r: &Row| json!({ "module": r.name, "depth": r.depth, "count": r.count, "own": cells(r.own), "total": cells(r.total) });

@@ -28,6 +28,8 @@ struct Hop {
 
 pub(crate) struct Clock {
     asked: f64,
+    /// What nextpnr was told besides.
+    options: Vec<String>,
     placements: Vec<Placement>,
 }
 
@@ -35,8 +37,8 @@ pub(crate) struct Clock {
 ///
 /// # Errors
 /// A tool refuses it, or it does not fit.
-pub(crate) fn measure(tools: &Tools, dir: &Path, arguments: &Arguments) -> Result<Clock> {
-    let text = wrapper::verilog(&read(&dir.join("ports.json"))?, &arguments.module)?;
+pub(crate) fn measure(tools: &Tools, dir: &Path, module: &str, arguments: &Arguments) -> Result<Clock> {
+    let text = wrapper::verilog(&read(&dir.join("ports.json"))?, module)?;
     let path = dir.join(wrapper::FILE);
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     eprintln!("==> map with registers round the ports");
@@ -56,15 +58,16 @@ pub(crate) fn measure(tools: &Tools, dir: &Path, arguments: &Arguments) -> Resul
             placements.push(placement?);
         }
     }
-    Ok(Clock { asked: arguments.clock, placements })
+    Ok(Clock { asked: arguments.clock, options: arguments.nextpnr.clone(), placements })
 }
 
 fn place(tools: &Tools, dir: &Path, arguments: &Arguments, seed: u32) -> Result<Placement> {
     let (clock, number, report) = (arguments.clock.to_string(), seed.to_string(), format!("place-{seed}.json"));
     let device = if arguments.plain { "--85k" } else { "--um5g-85k" };
-    let speed = [device, "--speed", "8", "--package", "CABGA756", "--freq", &clock, "--seed", &number, "--timing-allow-fail", "--quiet"];
+    let speed = [device, "--speed", "8", "--package", "CABGA756", "--freq", &clock, "--seed", &number, "--timing-allow-fail"];
     let files = ["--json", "netlist.json", "--report", &report];
-    tools.nextpnr(dir, &format!("place-{seed}.log"), &[&speed[..], &files[..]].concat())?;
+    let more: Vec<&str> = arguments.nextpnr.iter().map(String::as_str).collect();
+    tools.nextpnr(dir, &format!("place-{seed}.log"), &[&speed[..], &files[..], &more[..]].concat())?;
     let report = read(&dir.join(report))?;
     let achieved = report["fmax"].as_object().and_then(|all| all.values().filter_map(|c| c["achieved"].as_f64()).reduce(f64::min));
     let mhz = achieved.context("nextpnr found no path from register to register")?;
@@ -105,6 +108,21 @@ fn source_name(net: &str) -> Option<&str> {
 }
 
 impl Clock {
+    /// The clock of each seed in MHz, and with what options.
+    pub(crate) fn speeds(&self) -> String {
+        let all: Vec<String> = self.placements.iter().map(|p| format!("{:.1}", p.mhz)).collect();
+        let options = if self.options.is_empty() { String::new() } else { format!(" (`{}`)", self.options.join(" ")) };
+        all.join(", ") + &options
+    }
+
+    /// Where the critical path begins and ends, how many LUTs or carry cells it passes, and how long it takes.
+    pub(crate) fn limit(&self) -> Option<String> {
+        let slowest = self.slowest()?;
+        let (first, last) = (slowest.path.first()?, slowest.path.last()?);
+        let logic: u32 = slowest.path.iter().map(|h| h.logic).sum();
+        Some(format!("`{}` to `{}`, {logic} cells, {:.2} ns", first.name, last.name, 1000.0 / slowest.mhz))
+    }
+
     fn slowest(&self) -> Option<&Placement> {
         self.placements.iter().min_by(|a, b| a.mhz.total_cmp(&b.mhz))
     }
@@ -112,14 +130,13 @@ impl Clock {
     pub(crate) fn json(&self) -> Value {
         let hop = |h: &Hop| json!({ "name": h.name, "luts_before": h.logic, "ns": h.at });
         let placement = |p: &Placement| json!({ "seed": p.seed, "mhz": p.mhz, "critical_path": p.path.iter().map(hop).collect::<Vec<_>>() });
-        json!({ "asked_mhz": self.asked, "placements": self.placements.iter().map(placement).collect::<Vec<_>>() })
+        json!({ "asked_mhz": self.asked, "nextpnr": self.options, "placements": self.placements.iter().map(placement).collect::<Vec<_>>() })
     }
 }
 
 impl fmt::Display for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all: Vec<String> = self.placements.iter().map(|p| format!("{:.1}", p.mhz)).collect();
-        writeln!(f, "\nclock: {} MHz ({:.2} asked)", all.join(", "), self.asked)?;
+        writeln!(f, "\nclock: {} MHz ({:.2} asked)", self.speeds(), self.asked)?;
         let Some(slowest) = self.slowest() else { return Ok(()) };
         writeln!(f, "critical path of seed {}, {:.2} ns:", slowest.seed, 1000.0 / slowest.mhz)?;
         for hop in &slowest.path {

