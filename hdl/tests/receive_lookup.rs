@@ -63,8 +63,10 @@ fn toeplitz(dut: &mut Dut, secret: u128, tuple: u128) -> u32 {
     dut.set_wide("secret", &words(secret));
     dut.set_wide("tuple", &words(tuple));
     dut.set("advance", 1);
-    for step in 0..3 {
+    // The cycle before step 0, then the three.
+    for (step, next_step) in [(0, 0), (0, 1), (1, 2), (2, 0)] {
         dut.set("step", step);
+        dut.set("next_step", next_step);
         dut.tick();
     }
     // Bit 0 is the leading one.

@@ -23,13 +23,16 @@ pub struct Toeplitz<const H: usize> {
     pub secret: Signal<In, Bits<128>>,
     /// Which 32 bits of the tuple, 0 for the highest.
     pub step: Signal<In, Bits<2>>,
+    /// The step of the next cycle: what it takes of tuple and secret is put into registers now.
+    pub next_step: Signal<In, Bits<2>>,
     /// Does the step; step 0 begins anew.
     pub advance: Signal<In, Bit>,
     /// The hash, after step 2.
     pub hash: Signal<Out, Bits<H>>,
     sum: DFF<Bits<H>>,
+    chosen: DFF<Bits<32>>,
+    reach: DFF<Bits<64>>,
     word: Signal<Local, Bits<32>>,
-    reach: Signal<Local, Bits<64>>,
     so_far: Signal<Local, Bits<H>>,
     part: Signal<Local, Bits<H>>,
 }
@@ -37,23 +40,25 @@ pub struct Toeplitz<const H: usize> {
 impl<const H: usize> Logic for Toeplitz<H> {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, sum);
-        self.word.next = self.tuple.val().get_bits::<32>(64);
-        self.reach.next = self.secret.val().get_bits::<64>(64);
-        self.so_far.next = 0.into();
-        if self.step.val() == 1 {
-            self.word.next = self.tuple.val().get_bits::<32>(32);
-            self.reach.next = self.secret.val().get_bits::<64>(32);
-            self.so_far.next = self.sum.q.val();
+        dff_setup!(self, clock, sum, chosen, reach);
+        self.chosen.d.next = self.tuple.val().get_bits::<32>(32);
+        self.reach.d.next = self.secret.val().get_bits::<64>(64);
+        if self.next_step.val() == 1 {
+            self.reach.d.next = self.secret.val().get_bits::<64>(32);
         }
-        if self.step.val() == 2 {
-            self.word.next = self.tuple.val().get_bits::<32>(0);
-            self.reach.next = self.secret.val().get_bits::<64>(0);
-            self.so_far.next = self.sum.q.val();
+        if self.next_step.val() == 2 {
+            self.chosen.d.next = self.tuple.val().get_bits::<32>(0);
+            self.reach.d.next = self.secret.val().get_bits::<64>(0);
+        }
+        self.word.next = self.chosen.q.val();
+        self.so_far.next = self.sum.q.val();
+        if self.step.val() == 0 {
+            self.word.next = self.tuple.val().get_bits::<32>(64);
+            self.so_far.next = 0.into();
         }
         self.part.next = 0.into();
         for j in 0..H {
-            self.part.next = self.part.val().replace_bit(j, (self.reach.val().get_bits::<32>(32 - j) & self.word.val()).xor());
+            self.part.next = self.part.val().replace_bit(j, (self.reach.q.val().get_bits::<32>(32 - j) & self.word.val()).xor());
         }
         if self.advance.val() {
             self.sum.d.next = self.so_far.val() ^ self.part.val();

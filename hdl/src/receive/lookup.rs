@@ -95,6 +95,7 @@ pub struct Lookup {
     ask: Signal<Local, Bit>,
     tuple: Signal<Local, Bits<KEY_BITS>>,
     begins: Signal<Local, Bit>,
+    next_step: Signal<Local, Bits<2>>,
     pass: Signal<Local, Bit>,
     go: Signal<Local, Bit>,
     first: Signal<Local, Bits<INDEX_BITS>>,
@@ -163,16 +164,18 @@ impl Logic for Lookup {
             self.turn.d.next = true;
             self.hashed.d.next = false;
         }
+        self.next_step.next = 0.into();
         if self.begins.val() {
-            self.step.d.next = 1.into();
+            self.next_step.next = 1.into();
         }
         if self.step.q.val() == 1 {
-            self.step.d.next = 2.into();
+            self.next_step.next = 2.into();
         }
         if self.step.q.val() == 2 {
-            self.step.d.next = 0.into();
             self.hashed.d.next = true;
         }
+        self.step.d.next = self.next_step.val();
+        self.toeplitz.next_step.next = self.next_step.val();
 
         // Into the table.
         self.go.next = self.hashed.q.val() & self.table_free.val() & (self.turn.q.val() | !self.loaded.q.val());
