@@ -340,7 +340,7 @@ fn reassembled(scene: &Scene) -> u64 {
 fn s30_linux_data_in_any_order() {
     let way = DirectionImpairment { reorder: 0.2, duplicate: 0.05, ..DirectionImpairment::default() };
     let impairment = Impairment { seed: 5, tx: way, rx: way };
-    let Some(scene) = scene_over(|_| {}, |tap| Box::new(Impaired::new(tap, &impairment))) else { return };
+    let Some(scene) = scene_over(|_| {}, |gate| Box::new(Impaired::new(gate, &impairment))) else { return };
     for (we_listen, we_send) in SIDES {
         let pairs: Vec<Pair> = (0..4).map(|_| scene.pair(we_listen)).collect();
         thread::scope(|scope| {

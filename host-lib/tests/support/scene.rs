@@ -96,7 +96,7 @@ pub fn eventually(what: &str, mut is: impl FnMut() -> bool) {
 
 /// A scene in which lost segments are sent again as quickly as usual.
 pub fn scene(adjust: impl FnOnce(&mut Config)) -> Option<Scene> {
-    scene_over(adjust, |tap| Box::new(tap))
+    scene_over(adjust, |gate| Box::new(gate))
 }
 
 /// A scene in which nothing is sent twice, however slowly the engine is simulated: both ends are patient.
@@ -116,13 +116,13 @@ pub fn quiet_scene(adjust: impl FnOnce(&mut Config)) -> Option<Scene> {
     Some(scene)
 }
 
-/// A scene with something between the gate and the kernel.
-pub fn scene_over(adjust: impl FnOnce(&mut Config), between: impl FnOnce(Tap) -> Box<dyn Wire>) -> Option<Scene> {
+/// A scene with something between the gate and what is seen.
+pub fn scene_over(adjust: impl FnOnce(&mut Config), between: impl FnOnce(Gate<Tap>) -> Box<dyn Wire>) -> Option<Scene> {
     let mut seen = None;
     let bench = over(
         |tap, _| {
-            let (gate, control) = Gate::new(between(tap));
-            let (watched, log) = Watched::new(gate);
+            let (gate, control) = Gate::new(tap);
+            let (watched, log) = Watched::new(between(gate));
             seen = Some((control, log));
             Box::new(watched)
         },
