@@ -132,6 +132,24 @@ proptest! {
     }
 }
 
+/// s28: a fragment that the network has doubled is no overlap, unless it says something else.
+#[test]
+fn s28_a_fragment_twice() {
+    let mut reassembler = Reassembler::new();
+    let (first, last) = (datagram(1, 0, true, &[1; 16]), datagram(1, 16, false, &[2; 8]));
+    for fragment in [&first, &first, &first] {
+        assert!(offer(&mut reassembler, fragment, MS(0)).is_none());
+    }
+    assert_eq!(offer(&mut reassembler, &last, MS(0)), Some([[1; 16].as_slice(), &[2; 8]].concat()));
+    assert!(reassembler.is_empty() && reassembler.dropped() == 0);
+    for other in [datagram(1, 0, true, &[3; 16]), datagram(1, 0, false, &[1; 16])] {
+        assert!(offer(&mut reassembler, &first, MS(0)).is_none());
+        assert!(offer(&mut reassembler, &other, MS(0)).is_none());
+        assert!(reassembler.is_empty());
+    }
+    assert_eq!(reassembler.dropped(), 2);
+}
+
 /// s28: overlaps, impossible shapes and late pieces throw the datagram away; there are never too many.
 #[test]
 fn s28_bad_fragments() {

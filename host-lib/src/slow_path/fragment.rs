@@ -42,7 +42,8 @@ pub struct Datagram {
     pub payload: Vec<u8>,
 }
 
-/// Puts datagrams together. Fragments that overlap make it throw the datagram away (RFC 1858, RFC 5722 for its reasons).
+/// Puts datagrams together. Fragments that overlap make it throw the datagram away (RFC 1858, RFC 5722 for its
+/// reasons); one that comes again as it was does not (RFC 8200 section 4.5).
 #[derive(Default)]
 pub struct Reassembler {
     partials: HashMap<Key, Partial>,
@@ -109,6 +110,11 @@ impl Partial {
         let (fragment, payload) = (packet.fragment(), packet.payload());
         let start = usize::from(fragment.offset());
         let end = start + payload.len();
+        // The network has doubled it.
+        let is_last = self.total == Some(end);
+        if fragment.more() != is_last && self.pieces.iter().any(|(at, bytes)| *at == start && bytes == payload) {
+            return true;
+        }
         // All but the last are multiples of 8 bytes (RFC 791 section 3.2), and none is empty.
         let shape = !payload.is_empty() && (!fragment.more() || payload.len().is_multiple_of(8)) && end <= Ipv4Repr::MAX_PAYLOAD;
         let overlaps = self.pieces.iter().any(|(at, bytes)| start < at + bytes.len() && *at < end);
