@@ -269,7 +269,7 @@ fn between(scene: &Scene, tuple: FourTuple, from: impl Fn(&LogEntry) -> bool, to
     entries[end].at - begin.at
 }
 
-/// Loses the first ACK of the FIN of whoever closes second.
+/// Loses the first ACK of the FIN of whoever closes second; holds what comes after it from there.
 fn lose_last_ack(scene: &Scene, we_first: bool) {
     let mut fin: Option<SeqNumber> = None;
     let mut lost = false;
@@ -278,11 +278,14 @@ fn lose_last_ack(scene: &Scene, we_first: bool) {
         if sent != we_first && seen.flags.fin() {
             fin = Some(seen.end());
         }
-        if sent == we_first && seen.is_pure_ack() && Some(seen.ack) == fin && !lost {
-            lost = true;
-            return Verdict::Lose;
+        match sent == we_first && seen.is_pure_ack() && Some(seen.ack) == fin {
+            true if lost => Verdict::Hold,
+            true => {
+                lost = true;
+                Verdict::Lose
+            }
+            false => Verdict::Pass,
         }
-        Verdict::Pass
     });
 }
 
@@ -300,14 +303,15 @@ fn s07_linux_the_last_ack_is_lost() {
         lose_last_ack(&scene, we_first);
         drop(second);
         await_end(&scene, tuple, !we_first, State::LastAck);
+        eventually("the ACK is lost", || scene.gate.lost() == lost);
+        scene.gate.open();
         await_end(&scene, tuple, !we_first, State::Closed);
-        assert_eq!(scene.gate.lost(), lost);
         let segments = scene.segments(tuple).split_off(before);
         let fins: Vec<&Seen> = segments.iter().filter(|seen| seen.flags.fin()).collect();
         assert!(fins.len() >= 2 && fins.iter().all(|fin| fin.sent != we_first && fin.seq == fins[0].seq), "the FIN came again: {segments:#?}");
         let acks = segments.iter().filter(|seen| seen.sent == we_first && seen.is_pure_ack() && seen.ack == fins[0].end()).count();
         // Ours is seen before the gate loses it; the kernel's is not.
-        assert_eq!(acks, if we_first { fins.len() } else { fins.len() - 1 }, "each FIN is answered: {segments:#?}");
+        assert!(acks > usize::from(we_first), "it is answered again: {segments:#?}");
         scene.await_ours(tuple, State::Closed);
         let walk = states_since_established(&scene, tuple);
         if we_first {
@@ -319,7 +323,6 @@ fn s07_linux_the_last_ack_is_lost() {
             assert_eq!(walk, [PASSIVE.as_slice(), &[State::Closed]].concat());
             assert_eq!(scene.kernel_state(tuple), State::TimeWait);
         }
-        scene.gate.open();
         scene.assert_nothing_left();
     }
 }

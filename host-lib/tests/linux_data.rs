@@ -263,14 +263,12 @@ fn s24_linux_serves_many_of_our_clients() {
 }
 
 /// The frame as fragments of at most this many bytes, the last one first; as it is if it carries no data.
-fn in_fragments(frame: &WireFrame, most: usize) -> Verdict {
+fn in_fragments(frame: &WireFrame, most: usize, identification: u16) -> Verdict {
     let Ok(eth) = EthernetFrame::parse(&frame.bytes) else { return Verdict::Pass };
     let Ok(ip) = Ipv4Packet::parse(eth.payload()) else { return Verdict::Pass };
     if ip.protocol() != IpProtocol::TCP || ip.payload().len() <= most {
         return Verdict::Pass;
     }
-    // Every datagram has a number of its own: the low bits of its sequence number will do.
-    let identification = u16::from_be_bytes([ip.payload()[6], ip.payload()[7]]);
     let pieces = ip.payload().chunks(most).count();
     let piece = |(k, bytes): (usize, &[u8])| {
         let offset = u16::try_from(k * most).expect("within a datagram");
@@ -299,8 +297,10 @@ fn s28_linux_tcp_in_fragments() {
     for (we_listen, we_send) in SIDES {
         let Pair { ours, kernel, tuple: _ } = scene.pair(we_listen);
         let before = (scene.bench.handle().statistics().expect("the stack works").injected, reassembled(&scene));
-        scene.gate.judge(move |sent, frame| match in_fragments(frame, 512) {
+        let mut datagrams = 0;
+        scene.gate.judge(move |sent, frame| match in_fragments(frame, 512, datagrams) {
             Verdict::Instead(mut frames) if sent == we_send => {
+                datagrams += 1;
                 frames.push(with_bad_header(frame));
                 Verdict::Instead(frames)
             }

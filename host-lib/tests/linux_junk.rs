@@ -100,7 +100,7 @@ fn junk_at_any_point_of_a_life() {
             control = Some(works);
             Box::new(junk)
         };
-        let Some(scene) = scene_over(|config| config.log_entries = 20_000, between) else { return };
+        let Some(scene) = scene_over(|config| config.log_entries = 200_000, between) else { return };
         let control = control.expect("the wire was made");
         for (k, (we_listen, we_first)) in (0..).zip(SIDES) {
             println!("we listen: {we_listen}, we close first: {we_first}");

@@ -17,7 +17,7 @@ use toe_wire::{EthernetFrame, IpProtocol, Ipv4Packet, SeqNumber, TcpFlags, TcpOp
 use super::kernel::{over, Bench, KERNEL, PATIENCE};
 
 /// Neither end sends anything again within this time, in a scene that is quiet.
-const QUIET: Duration = Duration::from_secs(5);
+const QUIET: Duration = Duration::from_secs(20);
 /// The ports on which we and the kernel listen.
 pub const OUR_PORT: u16 = 80;
 pub const KERNEL_PORT: u16 = 8080;
