@@ -27,7 +27,7 @@ fn segment(sent: bool, seq: u32, ack: u32, flags: TcpFlags, payload: &[u8]) -> W
 /// The beginning of a connection that the peer opened, over a wire on which junk can be had; the peer has sent 500 bytes, the NIC 200.
 fn connection(seed: u64) -> (Junk<LinkEnd>, JunkControl) {
     let (near, mut far) = link(Nanoseconds(0));
-    let (mut junk, control) = Junk::new(near, NIC, JunkSettings { seed, chance: 0.0, pause: Some(Nanoseconds(10)) });
+    let (mut junk, control) = Junk::new(near, NIC, JunkSettings { seed, chance: 0.0, pause: Some(Nanoseconds(10)), lifetime: Nanoseconds::from_secs(1) });
     let now = Nanoseconds(1);
     control.set(false);
     far.send(now, segment(false, 1000, 0, SYN, &[])).unwrap();

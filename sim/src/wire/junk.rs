@@ -27,6 +27,9 @@ pub struct JunkSettings {
     pub chance: f64,
     /// Mean time between junk that comes by itself; without, none does.
     pub pause: Option<Nanoseconds>,
+    /// How old what is copied is at most: more than the MSL (RFC 9293 section 3.4.2) is no network's doing, and copies of a FIN make TIME_WAIT
+    /// last as long as they come.
+    pub lifetime: Nanoseconds,
 }
 
 struct Shared {
@@ -71,7 +74,16 @@ impl<W: Wire> Junk<W> {
         let control = JunkControl(Arc::new(shared));
         let random = ChaCha8Rng::seed_from_u64(settings.seed);
         let due = settings.pause.map(|_| Nanoseconds::ZERO);
-        let junk = Junk { inner, settings, control: control.clone(), random, seen: Seen::new(mac), waiting: VecDeque::new(), now: Nanoseconds::ZERO, due };
+        let junk = Junk {
+            inner,
+            settings,
+            control: control.clone(),
+            random,
+            seen: Seen::new(mac, settings.lifetime),
+            waiting: VecDeque::new(),
+            now: Nanoseconds::ZERO,
+            due,
+        };
         (junk, control)
     }
 
@@ -80,6 +92,7 @@ impl<W: Wire> Junk<W> {
         if !self.control.0.on.load(Ordering::Acquire) {
             return;
         }
+        self.seen.forget(self.now);
         let (kind, frames) = self.seen.craft(&mut self.random);
         self.control.0.counts[kind as usize].fetch_add(1, Ordering::AcqRel);
         self.waiting.extend(frames);
@@ -88,7 +101,7 @@ impl<W: Wire> Junk<W> {
     /// A frame has passed.
     fn passed(&mut self, sent: bool, frame: &WireFrame) {
         if frame.fcs_ok() {
-            self.seen.passed(sent, &frame.bytes);
+            self.seen.passed(self.now, sent, &frame.bytes);
         }
         if self.random.random::<f64>() < self.settings.chance {
             self.add();
@@ -98,6 +111,7 @@ impl<W: Wire> Junk<W> {
 
 impl<W: Wire> Wire for Junk<W> {
     fn send(&mut self, now: Nanoseconds, frame: WireFrame) -> Result<(), WireError> {
+        self.now = now;
         self.passed(true, &frame);
         self.inner.send(now, frame)
     }

@@ -7,6 +7,8 @@ use rand::seq::IteratorRandom;
 use rand::Rng;
 use toe_wire::{parse_tcp_frame, EthernetRepr, SeqNumber, TcpFlags, TcpFrame};
 
+use crate::time::Nanoseconds;
+
 /// Frames kept to make junk of.
 const FRAMES: usize = 32;
 /// Connections known.
@@ -16,8 +18,9 @@ const CONNECTIONS: usize = 64;
 pub(super) struct Seen {
     /// The NIC's address.
     pub(super) mac: [u8; 6],
-    /// Good frames with a TCP segment: to the NIC, and sent by it.
-    pub(super) frames: [VecDeque<Vec<u8>>; 2],
+    lifetime: Nanoseconds,
+    /// Good frames with a TCP segment, and when they passed: to the NIC, and sent by it; the latest first.
+    frames: [VecDeque<(Nanoseconds, Vec<u8>)>; 2],
     connections: VecDeque<Conversation>,
 }
 
@@ -118,16 +121,23 @@ impl Conversation {
 
 impl Seen {
     /// Nothing yet.
-    pub(super) fn new(mac: [u8; 6]) -> Seen {
-        Seen { mac, frames: Default::default(), connections: VecDeque::new() }
+    pub(super) fn new(mac: [u8; 6], lifetime: Nanoseconds) -> Seen {
+        Seen { mac, lifetime, frames: Default::default(), connections: VecDeque::new() }
+    }
+
+    /// Forgets frames that are too old.
+    pub(super) fn forget(&mut self, now: Nanoseconds) {
+        for kept in &mut self.frames {
+            kept.retain(|(at, _)| now - *at <= self.lifetime);
+        }
     }
 
     /// A good frame has passed.
-    pub(super) fn passed(&mut self, sent: bool, bytes: &[u8]) {
+    pub(super) fn passed(&mut self, now: Nanoseconds, sent: bool, bytes: &[u8]) {
         let Ok(frame) = parse_tcp_frame(bytes) else { return };
         let kept = &mut self.frames[usize::from(sent)];
         kept.truncate(FRAMES - 1);
-        kept.push_front(bytes.to_vec());
+        kept.push_front((now, bytes.to_vec()));
         if frame.tcp.flags.rst() {
             // The answer to junk: its numbers are none of the connection's.
             return;
@@ -155,7 +165,7 @@ impl Seen {
 
     /// A frame of those that went this way. A SYN only while its connection lives: later it would begin another one, which is not junk.
     pub(super) fn frame(&self, sent: bool, random: &mut impl Rng) -> Option<Vec<u8>> {
-        let bytes = self.frames[usize::from(sent)].iter().choose(random)?;
+        let (_, bytes) = self.frames[usize::from(sent)].iter().choose(random)?;
         let frame = parse_tcp_frame(bytes).ok()?;
         let lives = || self.connections.iter().any(|c| c.is_of(sent, &frame) && !c.closing);
         (!frame.tcp.flags.syn() || lives()).then(|| bytes.clone())
