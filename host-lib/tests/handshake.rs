@@ -80,21 +80,21 @@ fn s10_a_handover_in_mid_stream_asks_for_nothing_twice() {
         let up = [vec![peer.frame(&TcpSegment { seq: peer.snd_nxt, ack: peer.rcv_nxt, flags: ACK, ..peer.blank() })], peer.next_frames(3)].concat();
         let lost = if is_lost { peer.next_frames(1) } else { vec![] };
         let direct = peer.next_frames(6);
-        world.nodes[0].bus.receive(&up[0]);
-        world.nodes[0].bus.settle();
+        world.nodes[0].receive(&up[0]);
+        world.nodes[0].settle();
         // INSTALL goes into the ring; before the engine has read it, three segments have come.
         world.nodes[0].stack.poll().expect("the device works");
-        up[1..].iter().for_each(|frame| world.nodes[0].bus.receive(frame));
-        world.nodes[0].bus.settle();
-        direct.iter().for_each(|frame| world.nodes[0].bus.receive(frame));
-        world.nodes[0].bus.settle();
+        up[1..].iter().for_each(|frame| world.nodes[0].receive(frame));
+        world.nodes[0].settle();
+        direct.iter().for_each(|frame| world.nodes[0].receive(frame));
+        world.nodes[0].settle();
         let acks: Vec<SeqNumber> = peer.collect(&mut world, MS).iter().map(|seen| seen.ack).collect();
         let twice = acks.windows(2).filter(|pair| pair[0] == pair[1]).count();
         assert_eq!(twice, 0, "{acks:?}");
         assert!(!acks.contains(&(PEER_ISS + 1)), "what was announced is not announced again: {acks:?}");
         if is_lost {
             assert_eq!(acks.last(), Some(&(PEER_ISS + 301)), "the peer is told where the hole is: {acks:?}");
-            lost.iter().for_each(|frame| world.nodes[0].bus.receive(frame));
+            lost.iter().for_each(|frame| world.nodes[0].receive(frame));
         }
         peer.run(&mut world, MS);
         let mut heard = Vec::new();

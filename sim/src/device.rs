@@ -28,6 +28,11 @@ const MOST_BACKLOG: usize = 32;
 /// Steps until a reset must be done.
 const RESET_STEPS: u32 = 10_000;
 
+/// The most steps until a device must have come to rest, and the cycles of one.
+const SETTLE_STEPS: u32 = 100_000;
+/// See [`SETTLE_STEPS`].
+const SETTLE_CYCLES: u64 = 4096;
+
 /// Why a device has stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
@@ -40,6 +45,12 @@ pub enum DeviceError {
     /// It had stopped before, for that reason.
     #[error("{0}")]
     Stopped(String),
+    /// It goes on and on.
+    #[error("the device does not come to rest within {cycles} cycles")]
+    Busy {
+        /// Cycles waited.
+        cycles: u64,
+    },
     /// The reset bit stayed.
     #[error("the engine has not finished its reset within {steps} steps")]
     Reset {
@@ -91,6 +102,11 @@ impl Device {
         self.engine.register_write(offset, value, &mut self.host);
     }
 
+    /// A frame with a good FCS comes, whatever the wire has.
+    pub fn receive(&mut self, frame: &[u8]) {
+        self.engine.receive(frame, true);
+    }
+
     /// Function level reset: the power-on state, bus mastering on, no interrupt under way.
     ///
     /// # Errors
@@ -130,6 +146,19 @@ impl Device {
             return Err(DeviceError::Violated(all.join("; ")));
         }
         Ok(moved || self.engine.busy())
+    }
+
+    /// Works, at this very moment, until there is nothing left to do. False: there was nothing to do.
+    ///
+    /// # Errors
+    /// The wire cannot go on, an invariant does not hold, or the engine does not come to rest.
+    pub fn settle(&mut self, now: Nanoseconds) -> Result<bool, DeviceError> {
+        for step in 0..SETTLE_STEPS {
+            if !self.step(now, SETTLE_CYCLES)? {
+                return Ok(step > 0);
+            }
+        }
+        Err(DeviceError::Busy { cycles: u64::from(SETTLE_STEPS) * SETTLE_CYCLES })
     }
 
     /// When there will be something to do though nothing happens outside.

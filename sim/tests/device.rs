@@ -188,6 +188,23 @@ fn lockstep_idle_time_is_skipped() {
 }
 
 #[test]
+fn lockstep_a_device_settles_at_one_moment() {
+    let (near, mut far) = link(Nanoseconds::ZERO);
+    let world = World::new(VirtualClock::new());
+    let bus = Arc::new(world.add(device(near)));
+    let mut nic = Nic::open(bus.clone(), NicConfig::default()).expect("the device opens");
+    bus.settle().expect("all holds");
+    assert!(!bus.settle().expect("all holds"), "there is nothing left to do");
+    let before = world.now();
+    far.send(before, toe_sim::wire::WireFrame::new(vec![0xff; 60])).expect("a link");
+    assert!(nic.poll().expect("sane").is_none());
+    assert!(bus.settle().expect("all holds"), "there was a frame");
+    let found = nic.poll().expect("sane");
+    assert!(matches!(&found, Some(NicEvent::Raw(raw)) if raw.bytes == [0xff; 60]), "{found:?}");
+    assert_eq!(world.now(), before);
+}
+
+#[test]
 fn lockstep_a_waker_ends_one_wait() {
     let (world, nic) = quiet_world();
     nic.waker()();
@@ -290,5 +307,6 @@ fn a_violation_stops_the_device_and_says_why() {
     let error = world.pass_until(Nanoseconds::from_millis(2)).expect_err("a write to the send ring");
     assert!(error.to_string().contains("Invariant 1"), "{error}");
     assert!(matches!(bus.read32(0), Err(BusError::Gone(_))));
+    assert!(bus.settle().is_err());
     assert!(end.nic.wait(Nanoseconds::from_secs(1)).is_err());
 }

@@ -1,104 +1,38 @@
 //! Stacks on an engine, in virtual time: deterministic, everything in one thread.
 
-use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use super::engine::engine;
-use toe_driver::{Bus, BusError, Iova, Memory, Nanoseconds, Nic, NicConfig, Waker};
+use toe_driver::{Nanoseconds, Nic, NicConfig};
 use toe_host_lib::{Config, Stack};
-use toe_sim::engine::Engine;
+use toe_sim::device::{Device, LockstepNic, World as Devices};
 use toe_sim::model::Config as ModelConfig;
-use toe_sim::root_complex::{RootComplex, Timing};
+use toe_sim::root_complex::Timing;
 use toe_sim::time::{Clock, VirtualClock};
-use toe_sim::wire::{link, Impaired, Impairment, LinkEnd, Wire, WireFrame};
+use toe_sim::wire::{link, Impaired, Impairment, LinkEnd, Wire};
 
-/// A device: the engine, and the host's memory as it sees it.
-struct Device {
-    engine: Box<dyn Engine>,
-    host: RootComplex,
-}
-
-/// A device on a bus without time of its own.
-pub struct LockstepBus {
-    device: Mutex<Device>,
-    clock: VirtualClock,
-}
-
-impl LockstepBus {
-    fn new(clock: VirtualClock, model: ModelConfig) -> Arc<LockstepBus> {
-        let device = Device { engine: engine(model), host: RootComplex::new(Timing::default(), 1) };
-        Arc::new(LockstepBus { device: Mutex::new(device), clock })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Device> {
-        self.device.lock().expect("nobody panics while it holds the device")
-    }
-
-    /// A frame comes from the cable at this very moment.
-    pub fn receive(&self, frame: &[u8]) {
-        self.lock().engine.receive(frame, true);
-    }
-
-    /// Lets the engine work until it rests.
-    pub fn settle(&self) {
-        let device = &mut *self.lock();
-        for _ in 0..100_000 {
-            device.engine.advance(self.clock.now(), 4096, &mut device.host);
-            let violations = device.engine.take_violations();
-            assert!(violations.is_empty(), "{violations:?}");
-            if !device.engine.busy() {
-                return;
-            }
-        }
-        panic!("the engine does not come to rest");
-    }
-}
-
-impl Bus for LockstepBus {
-    fn read32(&self, offset: u32) -> Result<u32, BusError> {
-        let device = &mut *self.lock();
-        device.engine.advance(self.clock.now(), 0, &mut device.host);
-        Ok(device.engine.register_read(offset, &mut device.host))
-    }
-    fn write32(&self, offset: u32, value: u32) -> Result<(), BusError> {
-        let device = &mut *self.lock();
-        device.engine.register_write(offset, value, &mut device.host);
-        Ok(())
-    }
-    fn map(&self, memory: &Memory, iova: Iova) -> Result<(), BusError> {
-        self.lock().host.map(iova.0, memory, true).map_err(|error| BusError::Mapping { iova, bytes: memory.len(), why: error.to_string() })
-    }
-    fn unmap(&self, iova: Iova, bytes: usize) -> Result<(), BusError> {
-        self.lock().host.unmap(iova.0, bytes as u64).map_err(|error| BusError::Mapping { iova, bytes, why: error.to_string() })
-    }
-    fn iova_ranges(&self) -> Vec<RangeInclusive<u64>> {
-        vec![0x1000..=0xffff_ffff_ffff]
-    }
-    fn reset(&self) -> Result<(), BusError> {
-        Ok(())
-    }
-    fn wait(&self, _until: Nanoseconds) -> Result<(), BusError> {
-        Ok(())
-    }
-    fn waker(&self) -> Waker {
-        Arc::new(|| {})
-    }
-    fn now(&self) -> Nanoseconds {
-        self.clock.now()
-    }
-    fn relax(&self) {
-        self.clock.advance(Nanoseconds(100));
-        self.settle();
-    }
-}
-
-/// A stack, its device, and its end of a cable.
+/// A stack and its device.
 pub struct Node {
     pub stack: Stack,
-    pub bus: Arc<LockstepBus>,
-    pub wire: Box<dyn Wire>,
+    device: Arc<LockstepNic>,
     deadline: Nanoseconds,
     poll_at: Nanoseconds,
+}
+
+impl Node {
+    /// A frame comes from the cable at this very moment.
+    pub fn receive(&self, frame: &[u8]) {
+        self.device.with(|device| device.receive(frame));
+    }
+
+    /// Lets the device work until it rests. False: there was nothing to do.
+    pub fn settle(&self) -> bool {
+        self.device.settle().expect("the device works")
+    }
+
+    fn next_event(&self) -> Nanoseconds {
+        self.device.with(|device| device.next_event()).unwrap_or(self.deadline).min(self.deadline)
+    }
 }
 
 /// How a world is made.
@@ -134,7 +68,7 @@ impl Default for Setup {
 }
 
 pub struct World {
-    pub clock: VirtualClock,
+    clock: VirtualClock,
     pub nodes: Vec<Node>,
     host_latency: Nanoseconds,
 }
@@ -146,12 +80,14 @@ pub fn config(host: u8) -> Config {
     config
 }
 
-fn node(config: Config, clock: &VirtualClock, wire: Box<dyn Wire>, model: ModelConfig) -> Node {
-    let bus = LockstepBus::new(clock.clone(), model);
+fn node(config: Config, clock: &VirtualClock, wire: impl Wire + 'static, model: ModelConfig) -> Node {
+    let device = Device::new(engine(model), Box::new(wire), Timing::default(), 1);
+    // The moment at which a device works is chosen here, between two looks of its stack; so each is alone in its world of devices.
+    let device = Arc::new(Devices::new(clock.clone()).add(device));
     let mac = [2, 0, 0, 0, 0, config.address.octets()[3]];
-    let nic = Nic::open(bus.clone(), NicConfig { mac, hash_key: 0x1234_5678, ..NicConfig::default() }).expect("the model opens");
+    let nic = Nic::open(device.clone(), NicConfig { mac, hash_key: 0x1234_5678, ..NicConfig::default() }).expect("the device opens");
     let stack = Stack::new(nic, config).expect("the stack starts");
-    Node { stack, bus, wire, deadline: Nanoseconds(0), poll_at: Nanoseconds(0) }
+    Node { stack, device, deadline: Nanoseconds(0), poll_at: Nanoseconds(0) }
 }
 
 impl World {
@@ -161,7 +97,7 @@ impl World {
         clock.advance(Nanoseconds::from_secs(1));
         let (left, right) = link(setup.latency);
         let left = Impaired::new(left, &setup.impairment);
-        let nodes = vec![node(a, &clock, Box::new(left), setup.model), node(b, &clock, Box::new(right), setup.server_model.unwrap_or(setup.model))];
+        let nodes = vec![node(a, &clock, left, setup.model), node(b, &clock, right, setup.server_model.unwrap_or(setup.model))];
         World { clock, nodes, host_latency: setup.host_latency }
     }
 
@@ -170,7 +106,7 @@ impl World {
         let clock = VirtualClock::new();
         clock.advance(Nanoseconds::from_secs(1));
         let (left, right) = link(setup.latency);
-        let nodes = vec![node(config, &clock, Box::new(left), setup.model)];
+        let nodes = vec![node(config, &clock, left, setup.model)];
         (World { clock, nodes, host_latency: setup.host_latency }, right)
     }
 
@@ -181,18 +117,18 @@ impl World {
     /// Moves what is due at this moment; says when something is due next.
     fn settle(&mut self) -> Nanoseconds {
         for node in &mut self.nodes {
-            let mut activity = exchange(node, self.clock.now());
+            let mut activity = node.settle();
             let now = self.clock.now();
             if now >= node.poll_at {
                 node.deadline = node.stack.poll().expect("the device works");
                 node.poll_at = now + self.host_latency;
-                activity |= exchange(node, now);
+                activity |= node.settle();
             }
             if activity && node.deadline > node.poll_at {
                 node.deadline = node.poll_at;
             }
         }
-        self.nodes.iter().map(next_event).min().expect("there is a node")
+        self.nodes.iter().map(Node::next_event).min().expect("there is a node")
     }
 
     /// One moment further.
@@ -250,32 +186,4 @@ impl World {
             }
         }
     }
-}
-
-/// Moves frames between engine and cable until neither has any more; says whether there were any.
-fn exchange(node: &mut Node, now: Nanoseconds) -> bool {
-    let mut activity = false;
-    loop {
-        node.bus.settle();
-        let mut moved = false;
-        let sent: Vec<Vec<u8>> = std::iter::from_fn(|| node.bus.lock().engine.transmit()).collect();
-        for frame in sent {
-            node.wire.send(now, WireFrame::new(frame)).expect("the cable is there");
-            moved = true;
-        }
-        while let Some(frame) = node.wire.receive(now).expect("the cable is there") {
-            node.bus.lock().engine.receive(&frame.bytes, frame.fcs_ok());
-            moved = true;
-        }
-        if !moved {
-            return activity;
-        }
-        activity = true;
-    }
-}
-
-fn next_event(node: &Node) -> Nanoseconds {
-    let engine = node.bus.lock().engine.next_deadline();
-    let wire = node.wire.next_event();
-    [Some(node.deadline), engine, wire].into_iter().flatten().min().unwrap_or(node.deadline)
 }

@@ -26,7 +26,7 @@ pub enum Stopped {
 /// Devices that share a virtual clock. Clones are the same world.
 ///
 /// Time moves only in [`run_until`](World::run_until), [`Bus::wait`] and [`Bus::relax`]; while a device is busy in steps of 20 clock
-/// cycles, else at once to what happens next.
+/// cycles, else at once to what happens next. Whoever moves the clock himself lets each device [settle](LockstepNic::settle) at the moments he chooses.
 #[derive(Clone)]
 pub struct World {
     clock: VirtualClock,
@@ -128,6 +128,20 @@ impl LockstepNic {
     /// Looks at the device.
     pub fn with<T>(&self, look: impl FnOnce(&mut Device) -> T) -> T {
         look(&mut self.world.inside().places[self.place].device)
+    }
+
+    /// Lets the device work, at this very moment, until it rests and its wire has nothing more. False: there was nothing to do.
+    ///
+    /// # Errors
+    /// The wire cannot go on, an invariant does not hold, or the device does not come to rest.
+    pub fn settle(&self) -> Result<bool, DeviceError> {
+        let mut inside = self.world.inside();
+        if let Some(failed) = &inside.failed {
+            return Err(DeviceError::Stopped(failed.clone()));
+        }
+        let now = self.world.now();
+        let settled = inside.places[self.place].device.settle(now);
+        settled.inspect_err(|error| inside.failed = Some(error.to_string()))
     }
 
     /// Does something with the device, unless its world has stopped.

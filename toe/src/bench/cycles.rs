@@ -39,14 +39,16 @@ pub(crate) fn measure(segments: u32, progress: &dyn Fn(&str)) -> Result<Vec<Figu
         let named = |what: &str| format!("{what}_{count}_flow{}", if count == 1 { "" } else { "s" });
         let load = |receive, send| Load { flows: count, payload: WHOLE, timestamps: true, receive, send, timing: Timing::PCIE };
         let target = Some(Target::AtLeast(SHARE * f64::from(WHOLE) / wire_cycles(WHOLE, true)));
+        // With more flows more of them, so that not each is a flow's first or last.
+        let whole = segments * u32::from(count / SOME).max(1);
         progress(&named("receive"));
-        let seen = Seen::of(load(segments, 0))?;
+        let seen = Seen::of(load(whole, 0))?;
         figures.push(Figure::exact(named("receive"), seen.rate_in()?, RATE, target)?);
         progress(&named("send"));
-        let seen = Seen::of(load(0, segments))?;
+        let seen = Seen::of(load(0, whole))?;
         figures.push(Figure::exact(named("send"), seen.rate_out()?, RATE, target)?);
         progress(&named("both"));
-        let seen = Seen::of(load(segments, segments))?;
+        let seen = Seen::of(load(whole, whole))?;
         figures.push(Figure::exact(named("both_receive"), seen.rate_in()?, RATE, target)?);
         figures.push(Figure::exact(named("both_send"), seen.rate_out()?, RATE, target)?);
         progress(&named("smallest"));
@@ -181,7 +183,8 @@ const FLOW: (u32, u32) = (1_000_000, 2_000_000);
 
 /// Latencies of segments that come alone, of sizes of all kinds.
 fn latencies(segments: u32) -> Result<Vec<Figure>> {
-    let step = usize::try_from((7 * 600 / segments.max(1)).max(1) | 1)?;
+    // At least 3: all sizes together are to fit the flow's ring.
+    let step = usize::try_from((7 * 600 / segments.max(1)).max(3) | 1)?;
     let sizes: Vec<usize> = (1..=usize::from(WHOLE)).step_by(step).chain([usize::from(WHOLE)]).collect();
     let (mut turns, mut writes) = (Vec::new(), Vec::new());
     for timestamps in [false, true] {
