@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, SocketAddrV4};
 use std::thread;
+use std::time::Instant;
 
 use support::kernel::{over, Bench, KERNEL, OURS, PATIENCE};
 use support::pair::{assert_same, pattern};
@@ -171,13 +172,17 @@ fn s24_two_hundred_connections_at_once() {
     let kernel_listener = bench.namespace.run(|| std::net::TcpListener::bind((KERNEL, KERNEL_PORT))).expect("a thread").expect("the port is free");
     let mut memory = None;
     for (round, pieces) in [(1, 8), (2, 1)] {
+        let begin = Instant::now();
         let links = open(&bench, &listener, &kernel_listener, pieces);
         assert_all_open(&bench);
+        let opened = begin.elapsed();
         talk(&links, pieces);
+        let talked = begin.elapsed();
         assert_all_open(&bench);
         let expected: Vec<(FourTuple, Vec<State>)> = links.iter().map(|link| (link.tuple, link.walk())).collect();
         close(links);
         assert_time_wait_holds_nothing(&bench);
+        println!("round {round}: all open after {opened:.1?}, all heard after {talked:.1?}, all closed after {:.1?}", begin.elapsed());
         bench.assert_nothing_left();
         let walks = walks(&bench);
         for (tuple, expected) in expected {
