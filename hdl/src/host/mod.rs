@@ -12,3 +12,5 @@ pub mod rings;
 pub mod submission;
 pub mod write;
 pub mod write_data;
+pub mod write_intake;
+pub mod write_plan;
