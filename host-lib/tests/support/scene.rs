@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, SocketAddrV4};
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +17,8 @@ use super::kernel::{over, Bench, KERNEL, PATIENCE};
 
 /// Neither end sends anything again within this time, in a scene that is quiet.
 const QUIET: Duration = Duration::from_secs(20);
+/// The kernel's and ours.
+const NETWORK: &str = "192.0.2.0/24";
 /// The ports on which we and the kernel listen.
 pub const OUR_PORT: u16 = 80;
 pub const KERNEL_PORT: u16 = 8080;
@@ -108,9 +109,7 @@ pub fn quiet_scene(adjust: impl FnOnce(&mut Config)) -> Option<Scene> {
     })?;
     scene.set("tcp_early_retrans", "0");
     let mut route = scene.bench.namespace.command("ip").expect("a namespace");
-    let network = format!("{KERNEL}/24");
-    let network = network.replace(".1/", ".0/");
-    route.args(["route", "replace", &network, "dev", "toe0", "proto", "kernel", "scope", "link", "src", &KERNEL.to_string()]);
+    route.args(["route", "replace", NETWORK, "dev", "toe0", "proto", "kernel", "scope", "link", "src", &KERNEL.to_string()]);
     route.args(["rto_min", &format!("{}ms", QUIET.as_millis())]);
     run(route, PATIENCE).expect("ip route");
     Some(scene)
@@ -205,7 +204,7 @@ impl Scene {
 
     /// What `ss` tells of the kernel's TCP_INFO.
     pub fn tcp_info(&self, tuple: FourTuple) -> String {
-        let mut command: Command = self.bench.namespace.command("ss").expect("a namespace");
+        let mut command = self.bench.namespace.command("ss").expect("a namespace");
         command.args(["--tcp", "--info", "--options", "--numeric", "--no-header", "src", &tuple.remote.to_string(), "dst", &tuple.local.to_string()]);
         run(command, PATIENCE).expect("ss").stdout
     }
@@ -221,7 +220,7 @@ impl Scene {
         frames.iter().filter_map(|f| Seen::read(f.at, f.sent, &f.head)).filter(|seen| seen.tuple == tuple).collect()
     }
 
-    /// What `handle().log()` knows is over: nothing is taken, nothing is left.
+    /// Every connection is over, and nothing is taken any more.
     pub fn assert_nothing_left(&self) {
         self.bench.assert_nothing_left();
     }
