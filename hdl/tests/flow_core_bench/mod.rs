@@ -4,6 +4,7 @@
 pub(crate) mod bench;
 pub(crate) mod commands;
 pub(crate) mod flow;
+pub(crate) mod others;
 pub(crate) mod reference;
 pub(crate) mod stimulus;
 pub(crate) mod wire;
