@@ -10,6 +10,7 @@
 //! ```
 
 use crate::flow::core::FlowCore;
+use crate::flow::state::Class;
 use crate::gate::{DropGate, HoldGate};
 use crate::host::axi::{InterruptTx, LiteSlave, Master};
 use crate::host::csr::Csr;
@@ -21,7 +22,7 @@ use crate::mac::{rx::XgmiiRx, tx::XgmiiTx};
 use crate::receive::{inject::Inject, lookup::Lookup, parse::Parser};
 use crate::stream::StreamTx;
 use crate::transmit::Transmit;
-use crate::types::{ChannelTx, FetchJob, LookedUp, Parsed, ReadJob, SealRequest, Segment, TableRequest, WriteJob, COMMAND_BITS};
+use crate::types::{ChannelTx, FetchJob, LookedUp, Parsed, ReadJob, SealRequest, Segment, TableRequest, WriteJob, COMMAND_BITS, FLOW_BITS};
 use rust_hdl::prelude::*;
 use toe_contract::{TICK_SHIFT, TIMESTAMP_SHIFT};
 
@@ -57,6 +58,12 @@ pub struct Top {
     pub next_deadline: Signal<Out, Bits<32>>,
     /// There is one.
     pub next_deadline_valid: Signal<Out, Bit>,
+    /// The flow core takes up an operation in this cycle: for observers.
+    pub begins: Signal<Out, Bit>,
+    /// Which: for observers.
+    pub operation: Signal<Out, Class>,
+    /// On which flow, where it is on one: for observers.
+    pub begins_on: Signal<Out, Bits<FLOW_BITS>>,
     csr: Csr,
     submission: Submission,
     read: ReadEngine,
@@ -288,6 +295,9 @@ impl Logic for Top {
             self.next_deadline.next = self.interrupt.deadline.val();
         }
         self.next_deadline_valid.next = self.interrupt.deadline_valid.val() | self.core.next_deadline_valid.val();
+        self.begins.next = self.core.begins.val();
+        self.operation.next = self.core.operation.val();
+        self.begins_on.next = self.core.begins_on.val();
 
         if self.reset.val() {
             self.fault.d.next = false;

@@ -68,8 +68,10 @@ impl Logic for Acceptance {
         self.closed.d.next = !self.right.q.val().any();
         self.reaches.d.next = !self.stop.q.val().get_bit(31) & (self.stop.q.val().any() | self.segment.val().control.get_bit(0));
         self.old_stamp.d.next = self.segment.val().ts_present & self.timestamps.val() & self.age.q.val().get_bit(31);
-        self.new_stamp.d.next =
-            self.segment.val().ts_present & !self.age.q.val().get_bit(31) & (self.since_ack.q.val().get_bit(31) | !self.since_ack.q.val().any());
+        self.new_stamp.d.next = self.segment.val().ts_present
+            & self.timestamps.val()
+            & !self.age.q.val().get_bit(31)
+            & (self.since_ack.q.val().get_bit(31) | !self.since_ack.q.val().any());
         // Cycle 5: decide.
         if self.some.q.val() {
             self.good.d.next = self.inside.q.val() & self.reaches.q.val();

@@ -18,6 +18,8 @@ pub struct ControlNext {
     pub outcome: Signal<In, Outcome>,
     /// PLAN: more is left to be sent.
     pub pending: Signal<In, Bit>,
+    /// PLAN: it was for one segment to be resent.
+    pub one: Signal<In, Bit>,
     /// The flow after it.
     pub next_control: Signal<Out, FlowControl>,
     /// The flow goes into the ACK queue.
@@ -54,7 +56,9 @@ impl Logic for ControlNext {
             | (self.outcome.val().install & self.outcome.val().quiet);
         self.urgent.next = self.verdict.val().urgent | self.outcome.val().hands_on | self.outcome.val().ack_now | self.outcome.val().wakes;
         self.owed.next = self.verdict.val().owed | self.outcome.val().due | self.outcome.val().updates;
-        self.data.next = self.verdict.val().wants_data | self.outcome.val().wants_data | (self.outcome.val().carries & self.pending.val());
+        self.data.next = self.verdict.val().wants_data
+            | self.outcome.val().wants_data
+            | (self.outcome.val().plans & (self.outcome.val().carries | self.one.val()) & self.pending.val());
 
         self.push_ack.next = !self.in_ack.val() & (self.urgent.val() | (self.owed.val() & !self.in_data.val()));
         self.push_data.next = !self.in_data.val() & self.data.val();

@@ -135,6 +135,8 @@ pub struct FlowCore {
     pub ends: Signal<Out, Bit>,
     /// The operation under way: for observers.
     pub operation: Signal<Out, Class>,
+    /// The flow that is read for it in the cycle in which it begins; of no meaning where it has none: for observers.
+    pub begins_on: Signal<Out, Bits<FLOW_BITS>>,
 
     arbiter: Arbiter,
     store: Store,
@@ -245,6 +247,7 @@ impl Logic for FlowCore {
             self.now.d.next = self.tick.val();
             self.time.d.next = self.timestamp.val();
         }
+        self.begins_on.next = self.next_flow.val();
         self.store.take.next = self.arbiter.take.val();
         self.store.read_flow.next = self.next_flow.val();
         self.store.load.next = self.arbiter.load.val();
@@ -274,6 +277,7 @@ impl Logic for FlowCore {
         self.decide.now.next = self.now.q.val();
         self.decide.control.next = self.store.control.val();
         self.decide.receive.next = self.store.receive.val();
+        self.decide.timestamps.next = self.store.rings.val().timestamps;
         self.decide.paws.next = self.acceptance.paws.val();
         self.decide.acceptable.next = self.acceptance.acceptable.val();
         self.decide.probe.next = self.acceptance.probe.val();
@@ -362,6 +366,7 @@ impl Logic for FlowCore {
         self.control_next.classes.next = self.arbiter.classes.val();
         self.control_next.outcome.next = self.settle.outcome.val();
         self.control_next.pending.next = self.schedule.plan.val().pending;
+        self.control_next.one.next = self.schedule.plan.val().one;
         self.control_next.control.next = self.store.control.val();
         self.control_next.verdict.next = self.decide.verdict.val();
         for k in 0..RANGES {

@@ -85,6 +85,8 @@ pub struct Decide {
     pub control: Signal<In, FlowControl>,
     /// The flow.
     pub receive: Signal<In, FlowReceive>,
+    /// The flow uses timestamps.
+    pub timestamps: Signal<In, Bit>,
     /// Step 1 stops it.
     pub paws: Signal<In, Bit>,
     /// Step 2 lets it pass.
@@ -133,6 +135,7 @@ impl Default for Decide {
             now: Signal::default(),
             control: Signal::default(),
             receive: Signal::default(),
+            timestamps: Signal::default(),
             paws: Signal::default(),
             acceptable: Signal::default(),
             probe: Signal::default(),
@@ -240,7 +243,7 @@ impl Logic for Decide {
         self.ready.d.next.fin_passed = self.taken.val() & self.placement.val().fin_passed;
         self.ready.d.next.advances = self.applies.q.val() & self.field.val().advances;
         self.ready.d.next.sample = self.applies.q.val() & self.field.val().advances & self.field.val().sample;
-        self.ready.d.next.keeps_ecr = self.applies.q.val() & self.field.val().advances & self.looked_up.val().parsed.ts_present;
+        self.ready.d.next.keeps_ecr = self.applies.q.val() & self.field.val().advances & self.looked_up.val().parsed.ts_present & self.timestamps.val();
         self.ready.d.next.duplicate = self.applies.q.val() & self.field.val().duplicate;
         self.ready.d.next.updates = self.applies.q.val() & self.field.val().updates;
         self.ready.d.next.widest = self.applies.q.val() & self.field.val().updates & self.field.val().widest;

@@ -108,6 +108,9 @@ impl Reference {
                 self.urgent(n);
                 self.saw("PLAN hands the ACK on");
             }
+            if one.is_some() {
+                self.want_data(n);
+            }
             return n;
         }
         f.ack_owed = false;

@@ -183,7 +183,7 @@ impl Reference {
             }
             return WriteOf::Free;
         }
-        if let Some((val, _)) = g.ts {
+        if let Some((val, _)) = g.ts.filter(|_| f.timestamps) {
             if rel(val, f.ts_recent) >= 0 && rel(g.seq, f.last_ack_sent) <= 0 {
                 self.flow(n).ts_recent = val;
             }
@@ -228,7 +228,7 @@ impl Reference {
                     f.timed = None;
                 }
             }
-            if let Some((_, ecr)) = g.ts {
+            if let Some((_, ecr)) = g.ts.filter(|_| f.timestamps) {
                 f.ts_ecr = ecr;
             }
         } else if a == 0 && m > 0 && seglen == 0 && window == f.snd_wnd {
