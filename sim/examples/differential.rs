@@ -21,12 +21,12 @@ struct Arguments {
     /// Seed of the first episode
     #[arg(short, long, default_value = "1", value_parser = number)]
     seed: u64,
-    /// Steps of an episode
-    #[arg(long, default_value_t = 400)]
-    steps: u32,
-    /// Several things at once; compares what cannot depend on their order
+    /// Steps of an episode; 400 if one stimulus is a step, 80 if a burst is, 20 if a crowd is
     #[arg(long)]
-    crowded: bool,
+    steps: Option<u32>,
+    /// What is compared, and when
+    #[arg(short, long, value_enum, default_value_t = Kinds::Burst)]
+    mode: Kinds,
     /// How fast the engine's bus is
     #[arg(long, value_enum, default_value_t = Bus::Instant)]
     bus: Bus,
@@ -39,6 +39,16 @@ struct Arguments {
     /// Prints what the run has come by
     #[arg(long)]
     coverage: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kinds {
+    /// Bursts at the pace of the wire; everything, with the operations of the model in the same order
+    Burst,
+    /// One stimulus at a time; everything, the order of operations too
+    Single,
+    /// Whole streams at once; what cannot depend on the order of operations
+    Crowded,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -93,11 +103,16 @@ fn compare_rtl(_: &Arguments, _: &Options) -> anyhow::Result<Report> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let (mode, steps) = match arguments.mode {
+        Kinds::Burst => (Mode::Burst, 80),
+        Kinds::Single => (Mode::Single, 400),
+        Kinds::Crowded => (Mode::Crowded, 20),
+    };
     let options = Options {
         seed: arguments.seed,
         segments: arguments.segments,
-        steps: arguments.steps,
-        mode: if arguments.crowded { Mode::Crowded } else { Mode::Single },
+        steps: arguments.steps.unwrap_or(steps),
+        mode,
         timing: match arguments.bus {
             Bus::Instant => Timing::default(),
             Bus::Pcie => Timing::PCIE,
@@ -111,12 +126,22 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(report) => {
-            let Report { episodes, steps, segments, frames, cycles, counters } = report;
+            let Report { episodes, steps, segments, frames, cycles, counters, ends, held } = report;
             println!(
                 "alike: {segments} segments, {steps} steps, {episodes} episodes, {frames} frames sent, {cycles} cycles, {:.1} s",
                 start.elapsed().as_secs_f64()
             );
             if arguments.coverage {
+                let more = [
+                    "ends: flows removed",
+                    "ends: reset under load",
+                    "ends: fault of the bus",
+                    "transmit off",
+                    "event ring full",
+                    "flow table full",
+                    "ACKs overtook segments",
+                ];
+                more.iter().zip(ends.into_iter().chain(held)).for_each(|(name, n)| println!("{name:24} {n}"));
                 COUNTERS.iter().zip(counters).for_each(|(c, n)| println!("{:24} {n}", c.name));
             }
             ExitCode::SUCCESS

@@ -5,15 +5,26 @@
 //! find the corners.
 //!
 //! In each step something is done to both (a segment, a command, time...), both come to rest, and frames sent, events, raw frames, interrupts, and
-//! receive rings are compared; counters now and then. In [`Mode::Crowded`] several things are done before both come to rest: then only that
-//! is compared which cannot depend on the order in which an engine takes them up.
+//! receive rings are compared; counters now and then.
+//!
+//! - [`Mode::Single`]: one thing a step. Both choose the order of operations by themselves, and it must be the same. Both are watched for the
+//!   [invariants](crate::invariants).
+//! - [`Mode::Burst`]: up to 160 things a step, back to back at the pace of the wire. The model does the operations in the order in which the other engine did
+//!   them; what they do is compared to the last bit. Episodes end by a removal of all flows, a reset under load, or a fault of the bus. Not watched: the
+//!   observer would have to know which of two things that happened between two looks came first.
+//! - [`Mode::Crowded`]: whole streams a step, on engines that choose by themselves. Only that is compared which cannot depend on their choice.
 
+mod burst;
+mod collide;
 mod craft;
 mod crowd;
+mod difference;
+mod end;
+mod follow;
 mod pair;
 mod stimulus;
 
-pub use pair::Difference;
+pub use difference::Difference;
 
 use crate::engine::Engine;
 use crate::root_complex::Timing;
@@ -23,7 +34,9 @@ use pair::Episode;
 /// What is compared, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// After each stimulus, everything.
+    /// After a burst of them, everything; the model follows the order of operations of the other engine.
+    Burst,
+    /// After each stimulus, everything; the model chooses the order of operations by itself.
     Single,
     /// After some of them, what cannot depend on their order.
     Crowded,
@@ -57,6 +70,11 @@ pub struct Report {
     pub frames: u64,
     /// Clock cycles of the second engine.
     pub cycles: u64,
+    /// Episodes by their end: all flows removed, a reset under load, a fault of the bus.
+    pub ends: [u64; 3],
+    /// Bursts with TRANSMIT off, bursts that the event ring had no room for, INSTALLs that the flow table had none for, and
+    /// bursts in which a pure ACK overtook a segment whose header was made before.
+    pub held: [u64; 4],
     /// The model's counters, by number: what the run has come by.
     pub counters: Vec<u64>,
 }
@@ -74,7 +92,7 @@ pub fn run<E: Engine>(engine: E, options: &Options, mut progress: impl FnMut(&Re
     let mut report = Report::default();
     let mut seed = options.seed;
     let (mut engine, mut now) = (engine, Nanoseconds::ZERO);
-    while report.segments < options.segments {
+    while report.segments < options.segments || report.episodes == 0 {
         let mut episode = Episode::new(engine, seed, now, options)?;
         episode.run(&mut report)?;
         (engine, now) = episode.into_engine();

@@ -4,6 +4,40 @@ use crate::invariants::Violation;
 use crate::root_complex::RootComplex;
 use crate::time::Nanoseconds;
 
+/// The classes of operations of the flow core (docs/engine.md, "One operation at a time"), in the order of their priority; the RTL counts them from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// The header of a planned segment, or the end of a removal.
+    Seal,
+    /// A segment or a raw frame.
+    Segment,
+    /// A pure ACK.
+    Ack,
+    /// A look at the delayed ACK that is due first.
+    Timer,
+    /// An event.
+    Report,
+    /// The next segment of a flow.
+    Plan,
+    /// A command.
+    Command,
+}
+
+impl Operation {
+    /// All of them.
+    pub const ALL: [Operation; 7] =
+        [Operation::Seal, Operation::Segment, Operation::Ack, Operation::Timer, Operation::Report, Operation::Plan, Operation::Command];
+}
+
+/// An operation that was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// Its class.
+    pub operation: Operation,
+    /// Its flow, if it had one.
+    pub flow: u16,
+}
+
 /// An engine behind the registers and rings of `toe-contract`: the Verilated RTL, or the untimed model.
 ///
 /// All methods return without waiting for anything outside. A caller that finds the engine not [`busy`](Engine::busy) may
@@ -36,6 +70,11 @@ pub trait Engine: Send {
 
     /// Clock cycles since the start; operations, in the model.
     fn cycles(&self) -> u64;
+
+    /// Takes the operations done since the last call; the first call begins the record. An engine that keeps none gives none.
+    fn take_operations(&mut self) -> Vec<Begun> {
+        Vec::new()
+    }
 
     /// Takes the violations of invariants found since the last call, if the engine is [watched](crate::invariants::Watched).
     fn take_violations(&mut self) -> Vec<Violation> {
@@ -70,6 +109,9 @@ impl<E: Engine + ?Sized> Engine for Box<E> {
     }
     fn cycles(&self) -> u64 {
         (**self).cycles()
+    }
+    fn take_operations(&mut self) -> Vec<Begun> {
+        (**self).take_operations()
     }
     fn take_violations(&mut self) -> Vec<Violation> {
         (**self).take_violations()

@@ -28,7 +28,7 @@ pub const BUFFER_IOVA: u64 = 0x4000_0000;
 /// Bytes of a buffer for such a frame.
 pub const BUFFER: usize = 16384;
 /// Buffers.
-const BUFFERS: u32 = 16;
+const BUFFERS: u32 = 64;
 
 /// What can go wrong in a rig.
 #[derive(Debug, thiserror::Error)]
@@ -177,17 +177,22 @@ impl<E: Engine> Rig<E> {
             sent: Vec::new(),
         };
         rig.reset()?;
+        rig.sent.clear();
         rig.switch_on();
         Ok(rig)
     }
 
-    fn reset(&mut self) -> Result<(), RigError> {
+    /// Resets the engine, and waits until it has acknowledged it. Frames that it sent until then are kept.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn reset(&mut self) -> Result<(), RigError> {
         let start = self.engine.cycles();
         self.write(&register::CONTROL, register::CONTROL_RESET.mask());
-        for _ in 0..PATIENCE / 4096 {
-            self.engine.advance(self.now, 4096, &mut self.host);
+        for _ in 0..PATIENCE / 256 {
+            self.work(256);
             if register::CONTROL_RESET.get(self.read(&register::CONTROL)) == 0 {
-                while self.engine.transmit().is_some() {}
+                self.work(0);
                 return Ok(());
             }
         }
@@ -291,6 +296,11 @@ impl<E: Engine> Rig<E> {
         Ok(())
     }
 
+    /// Commands given so far, modulo 2^32.
+    pub fn posted(&self) -> u32 {
+        self.posted
+    }
+
     /// Tells the engine of all commands.
     pub fn doorbell(&mut self) {
         self.ring(&register::SUBMISSION_PRODUCED, self.posted);
@@ -344,8 +354,7 @@ impl<E: Engine> Rig<E> {
     pub fn settle(&mut self) -> Result<(), RigError> {
         let start = self.engine.cycles();
         loop {
-            self.engine.advance(self.now, 4096, &mut self.host);
-            self.sent.extend(std::iter::from_fn(|| self.engine.transmit()));
+            self.work(4096);
             if !self.engine.busy() {
                 return Ok(());
             }
@@ -354,6 +363,12 @@ impl<E: Engine> Rig<E> {
                 return Err(RigError::Busy { cycles });
             }
         }
+    }
+
+    /// Lets the engine work for so many cycles, at this very moment; fewer if it comes to rest.
+    pub fn work(&mut self, cycles: u64) {
+        self.engine.advance(self.now, cycles, &mut self.host);
+        self.sent.extend(std::iter::from_fn(|| self.engine.transmit()));
     }
 
     /// Lets time pass, deadline by deadline.
@@ -399,6 +414,17 @@ impl<E: Engine> Rig<E> {
             events.push(event);
         }
         events
+    }
+
+    /// Where the event ring lies, and its bytes in whole pages.
+    pub fn event_ring(&self) -> (u64, u64) {
+        (EVENT_IOVA, self.event.len() as u64)
+    }
+
+    /// Entries of the event ring that the engine may write.
+    pub fn event_room(&mut self) -> u32 {
+        let used = self.read_context(&register::EVENT_PRODUCED).wrapping_sub(self.event_told);
+        (1 << self.settings.event_log2) - used
     }
 
     /// Gives the entries of all events taken back.

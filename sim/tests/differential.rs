@@ -25,6 +25,23 @@ fn the_model_is_like_itself_and_keeps_the_invariants() {
 }
 
 #[test]
+fn the_model_is_like_itself_in_bursts_and_comes_by_everything() {
+    let report = run(Model::default(), &Options { steps: 120, ..options(Mode::Burst, 100_000) }, |_| {}).unwrap_or_else(|difference| panic!("{difference}"));
+    assert!(report.segments >= 100_000 && report.frames > 30_000, "{report:?}");
+    // The model sends in the order of its operations: nothing overtakes.
+    assert!(report.ends.iter().chain(&report.held[..3]).all(|n| *n > 0), "{report:?}");
+}
+
+#[test]
+fn a_difference_in_a_burst_is_found() {
+    let found = run(forgetful(), &Options { steps: 120, ..options(Mode::Burst, 100_000) }, |_| {}).expect_err("it differs");
+    assert!(found.what.starts_with("frame sent"), "{found}");
+    let again = Options { seed: found.seed, steps: found.step, ..options(Mode::Burst, 1) };
+    let shown = run(forgetful(), &again, |_| {}).expect_err("it differs again");
+    assert_eq!((shown.what, shown.step), (found.what, found.step));
+}
+
+#[test]
 fn the_model_is_like_itself_in_a_crowd() {
     let report = run(Model::default(), &Options { steps: 20, ..options(Mode::Crowded, 5_000) }, |_| {}).unwrap_or_else(|difference| panic!("{difference}"));
     assert!(report.segments >= 5_000 && report.frames > 2_000, "{report:?}");
@@ -39,7 +56,7 @@ fn forgetful() -> Liar {
 fn a_difference_is_found_and_shown_again_by_its_seed_and_step() {
     let found = run(forgetful(), &options(Mode::Single, 100_000), |_| {}).expect_err("it differs");
     assert!(found.what.starts_with("frame sent"), "{found}");
-    assert!(found.to_string().contains(&format!("--seed {:#x} --steps {} --segments 1", found.seed, found.step)), "{found}");
+    assert!(found.to_string().contains(&format!("--mode single --seed {:#x} --steps {} --segments 1", found.seed, found.step)), "{found}");
     let again = Options { seed: found.seed, steps: found.step, ..options(Mode::Single, 1) };
     let shown = run(forgetful(), &again, |_| {}).expect_err("it differs again");
     assert_eq!((shown.what, shown.step), (found.what, found.step));

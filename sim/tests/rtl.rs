@@ -4,20 +4,29 @@
 
 use toe_contract::command::{self, Command, Opcode};
 use toe_contract::counter;
-use toe_sim::differential::{run, Mode, Options};
+use toe_sim::differential::{run, Mode, Options, Report};
 use toe_sim::engine::Engine;
 use toe_sim::invariants::Watched;
+use toe_sim::model::Model;
 use toe_sim::rig::{FlowSetup, Piece, Rig, Settings};
 use toe_sim::root_complex::Timing;
 use toe_sim::verilated::Verilated;
 
-fn alike(options: Options) {
+fn alike(options: Options) -> Report {
     let seed = options.seed.to_le_bytes();
     let engine = Verilated::new(u32::from_le_bytes([seed[0], seed[1], seed[2], seed[3]]));
     // Where everything is held back at random, it also shows whether an output depends on an input within the cycle.
     let engine = if options.timing == Timing::HOSTILE { engine.strict() } else { engine };
     let report = run(engine, &options, |_| {}).unwrap_or_else(|difference| panic!("{difference}"));
     assert!(report.segments >= options.segments && report.frames > options.segments / 4, "{report:?}");
+    report
+}
+
+/// Every end of an episode comes about, and pure ACKs overtake segments that wait for the wire.
+fn bursts(seed: u64, segments: u64, timing: Timing) {
+    let report = alike(Options { seed, segments, steps: 40, mode: Mode::Burst, timing });
+    let [.., overtaken] = report.held;
+    assert!(report.ends.iter().all(|n| *n > 0) && overtaken > 0, "{report:?}");
 }
 
 fn single(seed: u64, timing: Timing) -> Options {
@@ -26,6 +35,21 @@ fn single(seed: u64, timing: Timing) -> Options {
 
 fn crowded(seed: u64, timing: Timing) -> Options {
     Options { seed, segments: 500, steps: 3, mode: Mode::Crowded, timing }
+}
+
+#[test]
+fn bursts_over_an_instant_bus() {
+    bursts(7, 30_000, Timing::default());
+}
+
+#[test]
+fn bursts_over_pcie() {
+    bursts(8, 20_000, Timing::PCIE);
+}
+
+#[test]
+fn bursts_over_a_hostile_bus() {
+    bursts(9, 20_000, Timing::HOSTILE);
 }
 
 #[test]
@@ -107,4 +131,30 @@ fn segments_sent_again_that_are_acknowledged_meanwhile() {
     }
     println!("{late} of 80 came out late");
     assert!(late >= 10, "{late} came out after the host was told");
+}
+
+/// A RESEND of one segment that finds nothing to send, while a RESEND of all is under way: the others are sent all the same.
+#[test]
+fn a_resend_of_one_with_nothing_to_send_does_not_stop_a_resend_of_all() {
+    resends_all(Model::default());
+    resends_all(Verilated::new(1));
+}
+
+fn resends_all<E: Engine>(engine: E) {
+    let mut rig = Rig::new(Watched::new(engine), Settings::default()).expect("memory");
+    let setup = FlowSetup::new(0, 1000, 5000);
+    rig.ring_memory(setup.send_base, 1 << setup.send_log2).expect("memory");
+    for command in setup.commands() {
+        rig.post(command).expect("room");
+    }
+    let limit = setup.snd_una + 10 * u32::from(setup.snd_mss);
+    rig.post(Command::new(Opcode::Send, 0, 0).with(command::SEND_LIMIT, limit.into())).expect("room");
+    rig.check().expect("sent");
+    let first = rig.frames();
+    assert_eq!(first.len(), 10);
+    rig.write_command(Command::new(Opcode::Resend, 0, 0).with(command::RESEND_FROM, setup.snd_una.into())).expect("room");
+    rig.write_command(Command::new(Opcode::Resend, 0, command::RESEND_ONE).with(command::RESEND_FROM, limit.into())).expect("room");
+    rig.doorbell();
+    rig.check().expect("sent again");
+    assert_eq!(rig.frames(), first);
 }

@@ -3,7 +3,8 @@
 //! Every flow is a stream in each direction between a peer who breaks no window and a host who gives bytes. However an engine mixes them up, in the
 //! end the bytes lie where they belong, all of them are acknowledged, and both directions are at the same point.
 
-use super::pair::{Difference, Episode};
+use super::difference::Difference;
+use super::pair::Episode;
 use super::stimulus::Stimulus;
 use crate::engine::Engine;
 use crate::rig::{FlowSetup, Piece};

@@ -1,7 +1,9 @@
 //! One episode with both engines.
 
+use super::difference::{event_text, failure, frame_text, Difference};
+use super::end::{self, End};
 use super::stimulus::{self, Stimulus};
-use super::{crowd, Mode, Options, Report};
+use super::{burst, collide, crowd, Mode, Options, Report};
 use crate::engine::Engine;
 use crate::invariants::Watched;
 use crate::model::{relative, Flow, Model};
@@ -12,7 +14,6 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 use toe_contract::command::{self, Command, Opcode};
 use toe_contract::counter::COUNTERS;
 use toe_contract::event::{self, Event, Kind};
@@ -20,104 +21,83 @@ use toe_contract::{register, LONGEST_FRAME, TICK_SHIFT};
 use toe_driver::Memory;
 
 /// Bytes of memory for each ring.
-const RING: usize = 1 << 16;
-/// Flows used in an episode, at most.
-const MOST_SIDES: usize = 5;
+pub(super) const RING: usize = 1 << 16;
+/// Flows used in an episode, at most; in bursts.
+const MOST_SIDES: (u64, u64) = (5, 24);
 /// Steps between two looks at the counters, and at the whole of large rings.
 const LOOK: u32 = 64;
 /// Stimuli that a difference tells of.
 const TRACE: usize = 2 * LOOK as usize;
+/// Steps for which frames may be held back.
+const HOLD: u32 = 8;
 /// Steps for which rings may be left to fill up.
 const PATIENCE: u32 = 50;
-
-/// What two engines did not do alike.
-#[derive(Clone, Debug)]
-pub struct Difference {
-    /// Seed of the episode.
-    pub seed: u64,
-    /// Step in which it showed.
-    pub step: u32,
-    /// How it was looked for.
-    pub mode: Mode,
-    /// What it is.
-    pub what: String,
-    /// What the model did.
-    pub reference: String,
-    /// What the other engine did.
-    pub other: String,
-    /// The last stimuli.
-    pub trace: Vec<String>,
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {:#x}, step {}: {}", self.seed, self.step, self.what)?;
-        writeln!(f, "  model: {}\n  other: {}\nThe last stimuli:", self.reference, self.other)?;
-        self.trace.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
-        let mode = if self.mode == Mode::Crowded { " --crowded" } else { "" };
-        write!(f, "Again: differential --seed {:#x} --steps {} --segments 1{mode}", self.seed, self.step)
-    }
-}
-
-impl std::error::Error for Difference {}
 
 /// A place for a flow: a number, and memory for its rings on both sides.
 pub(super) struct Side {
     pub(super) number: u16,
     pub(super) setup: Option<FlowSetup>,
-    iovas: (u64, u64),
+    pub(super) iovas: (u64, u64),
     receive: [Memory; 2],
     send: [Memory; 2],
 }
 
 /// What came out of an engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Outcome {
-    frames: Vec<Vec<u8>>,
-    events: Vec<Event>,
+pub(super) struct Outcome {
+    pub(super) frames: Vec<Vec<u8>>,
+    pub(super) events: Vec<Event>,
     raws: Vec<(Event, Vec<u8>)>,
-    interrupts: Vec<u16>,
+    pub(super) interrupts: Vec<u16>,
 }
 
 /// Both engines, and the host's side of the flows.
 pub(super) struct Episode<E> {
     pub(super) reference: Rig<Watched<Model>>,
-    other: Rig<Watched<E>>,
+    pub(super) other: Rig<Watched<E>>,
     pub(super) sides: Vec<Side>,
     pub(super) random: ChaCha8Rng,
-    options: Options,
-    seed: u64,
-    step: u32,
-    delayed_ack: u32,
-    max_frame: u32,
+    pub(super) options: Options,
+    pub(super) seed: u64,
+    pub(super) step: u32,
+    pub(super) delayed_ack: u32,
+    pub(super) max_frame: u32,
+    /// TRANSMIT is on, or off for so many steps.
+    pub(super) transmits: bool,
+    pub(super) hold: u32,
+    /// It could not rest: segments may be planned whose payload is still to be read.
+    pub(super) stands: bool,
+    /// See [`Report::held`].
+    pub(super) held: [u64; 4],
+    /// What the addresses of peers differ by, if all are to meet in the flow table.
+    collisions: Vec<u32>,
     keep_raws: u32,
-    keep_events: u32,
+    pub(super) keep_events: u32,
     trace: VecDeque<String>,
-    frames: u64,
+    pub(super) frames: u64,
     /// The flows when both were last at rest.
     before: BTreeMap<u16, Event>,
-}
-
-/// Hexadecimal, and a TCP segment in words.
-fn frame_text(frame: &[u8]) -> String {
-    let hex: String = frame.iter().take(90).map(|b| format!("{b:02x}")).collect();
-    format!("{:?} {hex}", Stimulus::Frame(frame.to_vec(), true))
-}
-
-fn event_text(event: &Event) -> String {
-    toe_contract::event::LAYOUT.iter().map(|f| format!("{}={} ", f.name, event.get(*f))).collect()
 }
 
 impl<E: Engine> Episode<E> {
     pub(super) fn new(engine: E, seed: u64, after: Nanoseconds, options: &Options) -> Result<Episode<E>, Box<Difference>> {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let settings = settings(&mut random, seed, after, options);
-        let failed = |error: RigError| failure(seed, options.mode, &error);
-        let mut reference = Rig::new(Watched::new(Model::default()), Settings { timing: Timing::default(), ..settings }).map_err(failed)?;
-        let mut other = Rig::new(Watched::new(engine), settings).map_err(failed)?;
+        let failed = |error: RigError| failure(seed, options, &error);
+        let bursts = options.mode == Mode::Burst;
+        let mut model = Model::default();
+        if bursts {
+            model.guide([]);
+        }
+        let mut reference = Rig::new(Watched::when(!bursts, model), Settings { timing: Timing::default(), ..settings }).map_err(failed)?;
+        let mut other = Rig::new(Watched::when(!bursts, engine), settings).map_err(failed)?;
+        // What the engine did before its reset was done is nobody's.
+        other.engine.take_operations();
+        other.host.take_interrupts();
+        let collisions = if bursts && random.random_ratio(1, 8) { collide::differences(settings.hash_key) } else { Vec::new() };
         let mut sides = Vec::new();
         let mut numbers: Vec<u16> = (0..u16::try_from(toe_contract::FLOWS).unwrap_or(1)).collect();
-        for place in 0..random.random_range(1..=MOST_SIDES as u64) {
+        for place in 0..random.random_range(1..=if bursts { MOST_SIDES.1 } else { MOST_SIDES.0 }) {
             let number = numbers.swap_remove(random.random_range(0..numbers.len()));
             let iovas = ((1 << 32) + (place << 20), (2 << 32) + (place << 20));
             let mut both = |iova| -> Result<[Memory; 2], RigError> { Ok([reference.ring_memory(iova, RING)?, other.ring_memory(iova, RING)?]) };
@@ -136,6 +116,11 @@ impl<E: Engine> Episode<E> {
             step: 0,
             delayed_ack,
             max_frame,
+            transmits: true,
+            hold: 0,
+            stands: false,
+            held: [0; 4],
+            collisions,
             keep_raws: 0,
             keep_events: 0,
             trace,
@@ -157,12 +142,29 @@ impl<E: Engine> Episode<E> {
             match self.options.mode {
                 Mode::Single => self.single()?,
                 Mode::Crowded => crowd::round(self)?,
+                Mode::Burst => burst::step(self)?,
             }
-            if self.step.is_multiple_of(LOOK) {
+            if self.step.is_multiple_of(self.look()) {
                 self.look_closely()?;
             }
         }
         (self.keep_events, self.keep_raws) = (0, 0);
+        report.steps += u64::from(self.step);
+        let model = self.reference.engine.inner();
+        report.segments += model.counter(toe_contract::counter::RX_SEGMENTS);
+        report.counters.resize(COUNTERS.len(), 0);
+        report.counters.iter_mut().enumerate().for_each(|(k, total)| *total += model.counter(k));
+        report.frames += self.frames;
+        report.held.iter_mut().zip(self.held).for_each(|(total, held)| *total += held);
+        if self.options.mode == Mode::Burst {
+            let end = End::of(&mut self.random);
+            report.ends[end as usize] += 1;
+            match end {
+                End::Removal => {}
+                End::Reset => return end::reset(self),
+                End::Fault => return end::fault(self),
+            }
+        }
         for place in 0..self.sides.len() {
             if self.sides[place].setup.take().is_some() {
                 let remove = Command::new(Opcode::Remove, self.sides[place].number, 0);
@@ -171,13 +173,16 @@ impl<E: Engine> Episode<E> {
             }
         }
         self.look_closely()?;
-        report.steps += u64::from(self.step);
-        let model = self.reference.engine.inner();
-        report.segments += model.counter(toe_contract::counter::RX_SEGMENTS);
-        report.counters.resize(COUNTERS.len(), 0);
-        report.counters.iter_mut().enumerate().for_each(|(k, total)| *total += model.counter(k));
-        report.frames += self.frames;
         Ok(())
+    }
+
+    /// Steps between two close looks.
+    fn look(&self) -> u32 {
+        if self.options.mode == Mode::Burst {
+            LOOK / 4
+        } else {
+            LOOK
+        }
     }
 
     /// The state of a flow in the reference.
@@ -198,7 +203,7 @@ impl<E: Engine> Episode<E> {
             870..890 => vec![stimulus::wrong_command(&flow, &setup, longest, random)],
             890..905 => vec![stimulus::buffered(&flow, &setup, longest, random)],
             905..930 => vec![stimulus::stray(&setup, random)],
-            930..990 => vec![stimulus::surroundings(self.delayed_ack, random)],
+            930..990 => vec![stimulus::surroundings(self.delayed_ack, false, random)],
             _ => {
                 self.sides[place].setup = None;
                 vec![Stimulus::Commands(vec![Command::new(Opcode::Remove, setup.number, 0)])]
@@ -212,48 +217,73 @@ impl<E: Engine> Episode<E> {
     }
 
     pub(super) fn install(&mut self, place: usize) -> Result<(), Box<Difference>> {
-        let side = &self.sides[place];
-        let port = 40_000 + u16::try_from(place).unwrap_or(0);
-        let setup = stimulus::setup(&mut self.random, side.number, port, side.iovas, self.max_frame);
-        self.install_as(place, setup)
+        let stimuli = self.new_flow(place);
+        stimuli.iter().try_for_each(|stimulus| self.apply(stimulus))?;
+        self.compare_all()
     }
 
     pub(super) fn install_as(&mut self, place: usize, setup: FlowSetup) -> Result<(), Box<Difference>> {
+        let stimuli = self.flow_of(place, setup);
+        stimuli.iter().try_for_each(|stimulus| self.apply(stimulus))?;
+        self.compare_all()
+    }
+
+    /// What installs a random flow in that place.
+    pub(super) fn new_flow(&mut self, place: usize) -> Vec<Stimulus> {
+        let side = &self.sides[place];
+        let port = 40_000 + u16::try_from(place).unwrap_or(0);
+        let mut setup = stimulus::setup(&mut self.random, side.number, port, side.iovas, self.max_frame);
+        if let Some(difference) = self.collisions.get(place) {
+            (setup.remote_ip, setup.remote_port, setup.local_port) = (setup.remote_ip ^ difference, 40_000, 80);
+        }
+        self.flow_of(place, setup)
+    }
+
+    fn flow_of(&mut self, place: usize, setup: FlowSetup) -> Vec<Stimulus> {
         self.sides[place].setup = Some(setup);
         let data = (0..4096).map(|_| self.random.random()).collect();
-        self.apply(&Stimulus::Fill(place, setup.snd_una, data))?;
-        self.apply(&Stimulus::Commands(setup.commands().to_vec()))?;
-        self.compare_all()
+        vec![Stimulus::Fill(place, setup.snd_una, data), Stimulus::Commands(setup.commands().to_vec())]
     }
 
     /// Does something to both, without waiting for what comes of it (but for time that passes).
     pub(super) fn apply(&mut self, stimulus: &Stimulus) -> Result<(), Box<Difference>> {
-        if self.trace.len() == TRACE {
-            self.trace.pop_front();
-        }
-        self.trace.push_back(format!("{}: {stimulus:?}", self.step));
+        self.note(format!("{}: {stimulus:?}", self.step));
         match stimulus {
             Stimulus::Pass(time) => return self.pass(*time),
             Stimulus::KeepRaws(keep) => self.keep_raws = if *keep { PATIENCE } else { 0 },
             Stimulus::KeepEvents(keep) => self.keep_events = if *keep { PATIENCE } else { 0 },
+            Stimulus::Register(r, value) if r.offset == register::CONTROL.offset => {
+                self.transmits = register::CONTROL_TRANSMIT.get(*value) != 0;
+                self.hold = HOLD;
+            }
             _ => {}
         }
         let done = apply(&mut self.reference, &self.sides, 0, stimulus).and_then(|()| apply(&mut self.other, &self.sides, 1, stimulus));
         done.map_err(|error| self.failed(&error))
     }
 
-    fn failed(&self, error: &RigError) -> Box<Difference> {
+    pub(super) fn note(&mut self, what: String) {
+        if self.trace.len() == TRACE {
+            self.trace.pop_front();
+        }
+        self.trace.push_back(what);
+    }
+
+    pub(super) fn failed(&self, error: &RigError) -> Box<Difference> {
         let trace = self.trace.iter().cloned().collect();
-        Box::new(Difference { step: self.step, trace, ..*failure(self.seed, self.options.mode, error) })
+        Box::new(Difference { step: self.step, trace, ..*failure(self.seed, &self.options, error) })
     }
 
     pub(super) fn difference(&self, what: String, reference: String, other: String) -> Box<Difference> {
         let trace = self.trace.iter().cloned().collect();
-        Box::new(Difference { seed: self.seed, step: self.step, mode: self.options.mode, what, reference, other, trace })
+        Box::new(Difference { step: self.step, what, reference, other, trace, seed: self.seed, mode: self.options.mode, timing: self.options.timing })
     }
 
     /// Both come to rest, with the invariants holding.
     pub(super) fn settle(&mut self) -> Result<(), Box<Difference>> {
+        if self.options.mode == Mode::Burst {
+            return self.settle_alike();
+        }
         let model = self.reference.check();
         model.map_err(|error| self.difference("the model".into(), error.to_string(), "not asked".into()))?;
         let other = self.other.check();
@@ -282,6 +312,14 @@ impl<E: Engine> Episode<E> {
         let keep = (self.keep_raws > 0, self.keep_events > 0);
         let (model, mut other) = (outcome(&mut self.reference, keep), outcome(&mut self.other, keep));
         self.frames += model.frames.len() as u64;
+        if self.options.mode == Mode::Burst {
+            let posted = self.reference.posted();
+            let headers = other.raws.iter_mut().map(|r| &mut r.0);
+            let records = model.events.iter().zip(&mut other.events).chain(model.raws.iter().map(|r| &r.0).zip(headers));
+            records.for_each(|(ours, theirs)| burst::allow_consumed(ours, theirs, posted));
+            self.held[3] += u64::from(burst::bring_into_order(&model, &mut other));
+            return if model == other { Ok(()) } else { self.tell_all(&model, &other) };
+        }
         let after = self.positions();
         for (ours, theirs) in model.events.iter().zip(&mut other.events) {
             allow_order(ours, theirs, &self.before, &after);
@@ -290,13 +328,19 @@ impl<E: Engine> Episode<E> {
         if model == other {
             return Ok(());
         }
-        Err(self.tell(&model, &other))
+        self.tell_all(&model, &other)
     }
 
     /// What an event tells of each flow that sending changes, as it is in the reference.
     fn positions(&self) -> BTreeMap<u16, Event> {
         let model = self.reference.engine.inner();
         self.sides.iter().filter_map(|side| Some((side.number, model.flow(side.number)?.event()))).collect()
+    }
+
+    fn tell_all(&mut self, model: &Outcome, other: &Outcome) -> Result<(), Box<Difference>> {
+        let (ours, theirs) = self.unlike_counters();
+        self.note(format!("{}: counters: model {ours}, other {theirs}", self.step));
+        Err(self.tell(model, other))
     }
 
     fn tell(&self, model: &Outcome, other: &Outcome) -> Box<Difference> {
@@ -319,7 +363,7 @@ impl<E: Engine> Episode<E> {
         let side = &self.sides[place];
         let small = side.setup.is_some_and(|s| s.receive_log2 <= 12);
         let length = if small { 1 << 12 } else { RING };
-        if !small && !self.step.is_multiple_of(LOOK) {
+        if !small && !self.step.is_multiple_of(self.look()) {
             return Ok(());
         }
         let (mut a, mut b) = (vec![0; length], vec![0; length]);
@@ -338,16 +382,24 @@ impl<E: Engine> Episode<E> {
         }
     }
 
-    /// Every counter and every ring.
-    fn look_closely(&mut self) -> Result<(), Box<Difference>> {
+    /// Counters that differ, in the model and in the other engine.
+    fn unlike_counters(&mut self) -> (String, String) {
         let mut unlike = (String::new(), String::new());
-        for (number, counter) in COUNTERS.iter().enumerate().filter(|_| self.options.mode == Mode::Single) {
+        for (number, counter) in COUNTERS.iter().enumerate() {
             let (a, b) = (self.reference.counter(number), self.other.counter(number));
             if a != b {
                 unlike.0 += &format!("{} {a} ", counter.name);
                 unlike.1 += &format!("{} {b} ", counter.name);
             }
         }
+        unlike
+    }
+
+    /// Every counter and every ring.
+    fn look_closely(&mut self) -> Result<(), Box<Difference>> {
+        // What was given back may have set something going. Frames held back are counted when they go.
+        self.settle()?;
+        let unlike = if self.options.mode == Mode::Crowded || !self.transmits { Default::default() } else { self.unlike_counters() };
         if !unlike.0.is_empty() {
             return Err(self.difference(format!("counters, which are looked at every {LOOK} steps"), unlike.0, unlike.1));
         }
@@ -370,20 +422,20 @@ impl<E: Engine> Episode<E> {
     }
 }
 
-fn failure(seed: u64, mode: Mode, error: &RigError) -> Box<Difference> {
-    Box::new(Difference { seed, step: 0, mode, what: "the run cannot go on".into(), reference: String::new(), other: error.to_string(), trace: Vec::new() })
-}
-
 /// How both are set up. Ticks, which are 32 bits, begin where the seed says, at a time behind `after`.
 fn settings(random: &mut ChaCha8Rng, seed: u64, after: Nanoseconds, options: &Options) -> Settings {
     const TICKS: u32 = 32 + TICK_SHIFT;
     let near_wrap = random.random_ratio(1, 4);
-    let max_frame = *[1518, 1518, 1518, 1518, 9000, LONGEST_FRAME].choose(random).unwrap_or(&1518);
+    let bursts = options.mode == Mode::Burst;
+    let jumbo = random.random_ratio(1, if bursts { 10 } else { 3 });
+    let max_frame = if jumbo { *[9000, LONGEST_FRAME].choose(random).unwrap_or(&9000) } else { 1518 };
     let ticks = if near_wrap { u64::from(u32::MAX) - random.random_range(0..2_000_000) } else { random.random_range(0..1 << 31) };
     Settings {
         timing: options.timing,
         seed,
-        event_log2: 6,
+        // Two bursts: the model takes commands when the other engine has.
+        submission_log2: if bursts { 10 } else { 7 },
+        event_log2: if bursts && random.random_ratio(1, 4) { random.random_range(2..=5) } else { 6 },
         max_frame,
         slot_log2: if max_frame > 1518 && random.random() { 14 } else { 11 },
         raw_log2: random.random_range(1..4),
@@ -437,7 +489,7 @@ fn allow_order(model: &Event, other: &mut Event, before: &BTreeMap<u16, Event>, 
 }
 
 /// Takes what came out of an engine; raw slots and events may be kept from it.
-fn outcome<E: Engine>(rig: &mut Rig<E>, (keep_raws, keep_events): (bool, bool)) -> Outcome {
+pub(super) fn outcome<E: Engine>(rig: &mut Rig<E>, (keep_raws, keep_events): (bool, bool)) -> Outcome {
     let (events, raws) = (rig.take_events(), rig.take_raws());
     if !keep_events {
         rig.give_back_events();

@@ -318,10 +318,21 @@ pub(super) fn wrong_command(flow: &Flow, setup: &FlowSetup, longest: u32, random
 /// A frame of the host: to be sent, or to be received.
 pub(super) fn buffered(flow: &Flow, setup: &FlowSetup, longest: u32, random: &mut ChaCha8Rng) -> Stimulus {
     if random.random() {
-        let frame = if random.random() { crafted(flow, setup, longest, random).frame(setup) } else { junk(setup, random) };
-        let c = Command::new(Opcode::Inject, 0, 0).with(command::INJECT_LENGTH, frame.len() as u64);
-        return Stimulus::Buffered(frame, c);
+        inject(flow, setup, longest, random)
+    } else {
+        raw(longest, random)
     }
+}
+
+/// A frame of the host to be received.
+pub(super) fn inject(flow: &Flow, setup: &FlowSetup, longest: u32, random: &mut ChaCha8Rng) -> Stimulus {
+    let frame = if random.random() { crafted(flow, setup, longest, random).frame(setup) } else { junk(setup, random) };
+    let c = Command::new(Opcode::Inject, 0, 0).with(command::INJECT_LENGTH, frame.len() as u64);
+    Stimulus::Buffered(frame, c)
+}
+
+/// A frame of the host to be sent.
+pub(super) fn raw(longest: u32, random: &mut ChaCha8Rng) -> Stimulus {
     let length: usize = choose(random, &[(1, 14), (1, 59), (2, 60), (1, longest as usize), (3, 100), (1, 15)]);
     let frame: Vec<u8> = (0..length).map(|_| random.random()).collect();
     let mut c = Command::new(Opcode::Raw, 0, 0).with(command::RAW_LENGTH, length as u64);
@@ -345,16 +356,18 @@ pub(super) fn stray(setup: &FlowSetup, random: &mut ChaCha8Rng) -> Stimulus {
     Stimulus::Frame(frame, !random.random_ratio(1, 16))
 }
 
-/// Time, interrupts, rings that fill up, filters.
-pub(super) fn surroundings(delayed_ack: u32, random: &mut ChaCha8Rng) -> Stimulus {
+/// Time, interrupts, rings that fill up, filters; TRANSMIT off only if it `holds` (what is held back depends on time).
+pub(super) fn surroundings(delayed_ack: u32, holds: bool, random: &mut ChaCha8Rng) -> Stimulus {
     let tick = 1_u64 << TICK_SHIFT;
     let little = random.random_range(0..3_000_000);
     let filter = random.random_range(0..4);
+    let transmit = register::CONTROL_TRANSMIT.put(random.random_range(0..3).min(1));
     match random.random_range(0..20) {
         0..12 => Stimulus::Pass(Nanoseconds(choose(random, &[(10, little), (5, u64::from(delayed_ack) * tick), (2, tick << CHALLENGE_LOG2), (1, tick)]))),
         12..16 => Stimulus::Arm,
         16 if random.random() => {
-            Stimulus::Register(&register::CONTROL, register::CONTROL_TRANSMIT.mask() | register::CONTROL_RECEIVE.put(random.random_range(0..4).min(1)))
+            let transmit = if holds { transmit } else { register::CONTROL_TRANSMIT.mask() };
+            Stimulus::Register(&register::CONTROL, transmit | register::CONTROL_RECEIVE.put(random.random_range(0..4).min(1)))
         }
         16 => Stimulus::KeepRaws(random.random()),
         17 => Stimulus::KeepEvents(random.random()),

@@ -169,7 +169,7 @@ impl Model {
                 self.load(c, n, opcode)?;
             }
             _ if !active => return Err(Refused),
-            _ => self.command_of_flow(c, n, opcode, host)?,
+            _ => self.command_of_flow(c, n, opcode)?,
         }
         self.touch(n);
         Ok(())
@@ -183,10 +183,9 @@ impl Model {
             Opcode::Rings => flow.load_rings(c),
             Opcode::Receive => flow.load_receive(c),
             _ => {
-                if self.table.contains_key(&flow.tuple) || self.table.len() >= usize::from(self.config.tuples) {
+                if self.table.len() >= usize::from(self.config.tuples) || !self.table.insert(flow.tuple, n) {
                     return Err(Refused);
                 }
-                self.table.insert(flow.tuple, n);
                 flow.install(c);
                 self.want_data(n);
             }
@@ -194,7 +193,7 @@ impl Model {
         Ok(())
     }
 
-    fn command_of_flow(&mut self, c: &Command, n: u16, opcode: Opcode, host: &mut RootComplex) -> Result<(), Refused> {
+    fn command_of_flow(&mut self, c: &Command, n: u16, opcode: Opcode) -> Result<(), Refused> {
         // A flow that is refused must not have been armed: work on a copy, and keep it when all went well.
         let place = usize::from(n);
         let mut flow = self.flows[place].clone();
@@ -218,7 +217,7 @@ impl Model {
         }
         self.flows[place] = flow;
         if opcode == Opcode::Remove {
-            self.remove(n, host);
+            self.remove(n);
         } else if matches!(opcode, Opcode::Send | Opcode::Cwnd | Opcode::Resend) {
             self.want_data(n);
         }
@@ -226,13 +225,12 @@ impl Model {
         Ok(())
     }
 
-    /// Takes the flow out of the table. Nothing of it is under way here: a fetch is sealed, and a placement written, before the next command.
-    fn remove(&mut self, n: u16, host: &mut RootComplex) {
+    /// Takes the flow out of the table. It is told when everything fetched for it has been sealed; a placement is written here before the next operation.
+    fn remove(&mut self, n: u16) {
         let flow = &mut self.flows[usize::from(n)];
         flow.active = false;
         self.table.remove(&flow.tuple);
-        let told = flow.event().with(event::KIND, Kind::Removed as u32).with(event::FLOW, n.into()).with(event::COMMAND, self.tick());
-        self.push_event(told, host);
+        self.fetched.push_back(Fetched::Removed(n));
     }
 
     /// RAW and INJECT.

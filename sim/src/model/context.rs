@@ -106,9 +106,10 @@ impl Context {
         self.raw_fetched = self.raw_fetched.wrapping_add(1);
     }
 
-    /// The event ring has a free entry.
-    pub(super) fn event_room(&self) -> bool {
-        self.enabled() && self.event.produced.wrapping_sub(self.event.consumed) < 1 << self.log2(&register::EVENT_LOG2)
+    /// Entries of the event ring that are free; none if the context is off.
+    pub(super) fn event_room(&self) -> u32 {
+        let used = self.event.produced.wrapping_sub(self.event.consumed);
+        (1_u32 << self.log2(&register::EVENT_LOG2)).checked_sub(used).filter(|_| self.enabled()).unwrap_or(0)
     }
 
     /// The last word of an entry.

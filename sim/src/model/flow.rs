@@ -1,5 +1,6 @@
 //! The state of one flow, and what keeps its out-of-order ranges in shape.
 
+use super::parse::{flag, sort, Sorted};
 use toe_contract::event::{self, Event};
 
 /// The signed distance from `b` to `a` in sequence space (RFC 9293 section 3.4).
@@ -94,6 +95,20 @@ pub enum Inserted {
 }
 
 impl Flow {
+    /// Takes the receiving side on to where a frame, if it is a segment of this flow, will have brought it; for who makes up segments ahead.
+    pub fn foresee(&mut self, frame: &[u8], tick: u32) {
+        let Sorted::Tcp(segment) = sort(frame) else { return };
+        if segment.tuple != self.tuple || segment.flags & (flag::SYN | flag::RST | flag::URG | flag::ACK) != flag::ACK {
+            return;
+        }
+        let mut after = self.clone();
+        after.segment(&segment, tick);
+        self.rcv_nxt = after.rcv_nxt;
+        self.ranges = after.ranges;
+        (self.fin_known, self.fin_seq, self.fin_received) = (after.fin_known, after.fin_seq, after.fin_received);
+        self.ts_recent = after.ts_recent;
+    }
+
     /// Bytes of the receive ring.
     pub fn receive_size(&self) -> u32 {
         1 << self.receive_log2

@@ -14,21 +14,28 @@ mod command;
 mod context;
 mod flow;
 mod frame;
+mod guide;
 mod operation;
 mod parse;
 mod plan;
 mod registers;
 mod segment;
+mod table;
+
+pub use table::{hash, hash_bits, secret};
 
 pub use flow::{relative, Flow, Inserted, Tuple};
 
-use crate::engine::Engine;
+use crate::engine::{Begun, Engine};
 use crate::root_complex::RootComplex;
 use crate::time::Nanoseconds;
 use context::Context;
+use guide::Guide;
+use parse::Sorted;
 use plan::Planned;
 use registers::Global;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use table::Table;
 use toe_contract::{counter, register, CONTEXTS, FLOWS, TICK_SHIFT};
 
 /// How the model is built.
@@ -54,9 +61,15 @@ enum Arrival {
 
 /// What the fetch queue has brought.
 enum Fetched {
-    Segment { flow: u16, planned: Planned, payload: Vec<u8> },
+    Segment {
+        flow: u16,
+        planned: Planned,
+        payload: Vec<u8>,
+    },
     Raw(Vec<u8>),
     Inject(Vec<u8>),
+    /// Everything fetched for the flow before has been sealed: its removal ends.
+    Removed(u16),
 }
 
 /// See the [module](self).
@@ -65,8 +78,10 @@ pub struct Model {
     global: Global,
     context: Context,
     flows: Vec<Flow>,
-    table: HashMap<Tuple, u16>,
+    table: Table,
     arrivals: VecDeque<Arrival>,
+    /// Frames that go on from the parser.
+    sorted: VecDeque<(Vec<u8>, Sorted)>,
     fetched: VecDeque<Fetched>,
     acks: VecDeque<u16>,
     data: VecDeque<u16>,
@@ -77,6 +92,8 @@ pub struct Model {
     out: VecDeque<Vec<u8>>,
     now: Nanoseconds,
     operations: u64,
+    done: Option<Vec<Begun>>,
+    guide: Option<Guide>,
 }
 
 impl Default for Model {
@@ -93,8 +110,9 @@ impl Model {
             global: Global::new(config.flows),
             context: Context::new(),
             flows: vec![Flow::default(); config.flows.into()],
-            table: HashMap::new(),
+            table: Table::new(config.flows, register::HASH_KEY.reset),
             arrivals: VecDeque::new(),
+            sorted: VecDeque::new(),
             fetched: VecDeque::new(),
             acks: VecDeque::new(),
             data: VecDeque::new(),
@@ -104,6 +122,8 @@ impl Model {
             out: VecDeque::new(),
             now: Nanoseconds::ZERO,
             operations: 0,
+            done: None,
+            guide: None,
         }
     }
 
@@ -126,8 +146,9 @@ impl Model {
     }
 
     fn reset(&mut self) {
-        let (now, operations) = (self.now, self.operations);
-        *self = Model { now, operations, ..Model::new(self.config) };
+        let (now, operations, done) = (self.now, self.operations, self.done.take());
+        let guide = self.guide.take().map(|_| Guide::default());
+        *self = Model { now, operations, done, guide, ..Model::new(self.config) };
     }
 }
 
@@ -165,7 +186,13 @@ impl Engine for Model {
     fn register_write(&mut self, offset: u32, value: u32, _: &mut RootComplex) {
         match page(offset) {
             Page::Global(at) if at == register::CONTROL.offset && register::CONTROL_RESET.get(value) != 0 => self.reset(),
-            Page::Global(at) => self.global.write(at, value),
+            Page::Global(at) => {
+                let key = self.global.get(&register::HASH_KEY);
+                self.global.write(at, value);
+                if self.global.get(&register::HASH_KEY) != key {
+                    self.table = Table::new(self.config.flows, value);
+                }
+            }
             Page::Context(at) => self.context.write(at, value),
             Page::Doorbell(at) => self.context.ring(at, value),
             Page::Nothing => {}
@@ -181,7 +208,9 @@ impl Engine for Model {
     }
 
     fn transmit(&mut self) -> Option<Vec<u8>> {
-        if self.global.fault || !self.global.transmitting() {
+        // Where another engine is followed, it may have sent by then what was made before a fault.
+        let stopped = self.global.fault && self.guide.is_none();
+        if stopped || !self.global.transmitting() {
             return None;
         }
         let frame = self.out.pop_front()?;
@@ -193,7 +222,7 @@ impl Engine for Model {
     fn advance(&mut self, now: Nanoseconds, cycles: u64, host: &mut RootComplex) {
         self.now = self.now.max(now);
         for _ in 0..cycles {
-            if !self.operate(host) {
+            if !(if self.guide.is_some() { self.step_guided(host) } else { self.operate(host) }) {
                 break;
             }
             self.operations += 1;
@@ -201,7 +230,7 @@ impl Engine for Model {
     }
 
     fn busy(&self) -> bool {
-        self.next().is_some()
+        self.guide.as_ref().map_or_else(|| self.next().is_some(), |guide| self.is_guided_on(guide))
     }
 
     fn next_deadline(&self) -> Option<Nanoseconds> {
@@ -217,5 +246,9 @@ impl Engine for Model {
 
     fn cycles(&self) -> u64 {
         self.operations
+    }
+
+    fn take_operations(&mut self) -> Vec<Begun> {
+        self.done.replace(Vec::new()).unwrap_or_default()
     }
 }

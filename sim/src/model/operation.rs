@@ -7,15 +7,18 @@ use super::plan::Planned;
 use super::registers::half;
 use super::segment::Ack;
 use super::{Arrival, Fetched, Model};
+use crate::engine::{Begun, Operation};
 use crate::root_complex::{Fault, RootComplex};
 use std::ops::Range;
 use toe_contract::event::{self, Event, Kind};
 use toe_contract::raw::Reason;
 use toe_contract::{counter, register, NO_FLOW, TIMESTAMP_SHIFT};
 
-/// The classes of operations, and the interrupt.
+/// The classes of operations, and what goes on beside them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
+    /// A frame of the host has been fetched and goes on.
+    Frame,
     Seal,
     Segment,
     Ack,
@@ -26,31 +29,103 @@ pub(super) enum Class {
     Interrupt,
 }
 
+impl Class {
+    /// What the flow core calls it.
+    pub(super) fn operation(self) -> Option<Operation> {
+        Operation::ALL.into_iter().find(|operation| Class::from(*operation) == self)
+    }
+}
+
+impl From<Operation> for Class {
+    fn from(operation: Operation) -> Class {
+        match operation {
+            Operation::Seal => Class::Seal,
+            Operation::Segment => Class::Segment,
+            Operation::Ack => Class::Ack,
+            Operation::Timer => Class::Timer,
+            Operation::Report => Class::Report,
+            Operation::Plan => Class::Plan,
+            Operation::Command => Class::Command,
+        }
+    }
+}
+
 impl Model {
+    /// Something waits for an operation of this class, and it has room.
+    pub(super) fn waits(&self, class: Class) -> bool {
+        let (tick, event_room) = (self.tick(), self.context.event_room() >= self.event_room_wanted());
+        if self.global.fault {
+            // The MAC alone goes on.
+            return class == Class::Segment && !self.arrivals.is_empty();
+        }
+        match class {
+            Class::Frame => self.fetched_frame().is_some(),
+            Class::Seal => match self.fetched.front() {
+                Some(Fetched::Segment { .. }) => true,
+                Some(Fetched::Removed(_)) => event_room,
+                _ => false,
+            },
+            Class::Segment => !self.arrivals.is_empty() || !self.sorted.is_empty(),
+            Class::Ack => !self.acks.is_empty(),
+            Class::Timer => self.delayed.front().is_some_and(|d| relative(tick, d.1) >= 0),
+            Class::Report => !self.reports.is_empty() && event_room,
+            Class::Plan => !self.data.is_empty(),
+            Class::Command => self.context.has_command() && event_room,
+            Class::Interrupt => self.context.interrupt_at(tick) == Some(tick),
+        }
+    }
+
+    /// The flow that an operation of this class would be on; `None` if that is not known before, or there is none.
+    pub(super) fn head(&self, class: Class) -> Option<u16> {
+        match class {
+            Class::Seal => match self.fetched.front()? {
+                Fetched::Segment { flow, .. } | Fetched::Removed(flow) => Some(*flow),
+                Fetched::Raw(_) | Fetched::Inject(_) => None,
+            },
+            Class::Segment => match &self.sorted.front()?.1 {
+                Sorted::Tcp(segment) => self.table.get(&segment.tuple),
+                _ => None,
+            },
+            Class::Ack => self.acks.front().copied(),
+            Class::Timer => self.delayed.front().map(|d| d.0),
+            Class::Report => self.reports.front().copied(),
+            Class::Plan => self.data.front().copied(),
+            Class::Command | Class::Frame | Class::Interrupt => None,
+        }
+    }
+
     /// What is to be done now.
     pub(super) fn next(&self) -> Option<Class> {
-        let tick = self.tick();
-        let command = self.context.has_command() && self.context.event_room();
-        let classes = [
-            (!self.fetched.is_empty(), Class::Seal),
-            (!self.arrivals.is_empty(), Class::Segment),
-            (!self.acks.is_empty(), Class::Ack),
-            (self.delayed.front().is_some_and(|d| relative(tick, d.1) >= 0), Class::Timer),
-            (!self.reports.is_empty() && self.context.event_room(), Class::Report),
-            (command && self.planned, Class::Command),
-            (!self.data.is_empty(), Class::Plan),
-            (command, Class::Command),
-            (self.context.interrupt_at(tick) == Some(tick), Class::Interrupt),
-        ];
-        classes.into_iter().find(|c| c.0 && !self.global.fault).map(|c| c.1)
+        let (first, second) = if self.planned { (Class::Command, Class::Plan) } else { (Class::Plan, Class::Command) };
+        let order = [Class::Frame, Class::Seal, Class::Segment, Class::Ack, Class::Timer, Class::Report, first, second, Class::Interrupt];
+        order.into_iter().find(|class| self.waits(*class))
     }
 
     /// Does one operation. False: there is nothing to do.
     pub(super) fn operate(&mut self, host: &mut RootComplex) -> bool {
         let Some(class) = self.next() else { return false };
+        if class == Class::Segment && (self.sorted.is_empty() || self.global.fault) {
+            if let Some(arrival) = self.arrivals.pop_front() {
+                self.sift(arrival);
+            }
+            if self.sorted.is_empty() || self.global.fault {
+                return true;
+            }
+        }
+        self.perform(class, host);
+        true
+    }
+
+    /// Does an operation that [waits](Model::waits).
+    pub(super) fn perform(&mut self, class: Class, host: &mut RootComplex) {
+        let flow = self.head(class).unwrap_or(NO_FLOW);
+        if let (Some(done), Some(operation)) = (&mut self.done, class.operation()) {
+            done.push(Begun { operation, flow });
+        }
         match class {
-            Class::Seal => self.op_seal(),
-            Class::Segment => self.op_arrival(host),
+            Class::Frame => self.pass_frame(),
+            Class::Seal => self.op_seal(host),
+            Class::Segment => self.op_segment(host),
             Class::Ack => self.op_ack(),
             Class::Timer => self.op_timer(),
             Class::Report => self.op_report(host),
@@ -59,7 +134,6 @@ impl Model {
             Class::Interrupt => self.interrupt(host),
         }
         self.planned = class == Class::Plan || self.planned && class != Class::Command;
-        true
     }
 
     /// The result of a DMA access; a fault stops everything.
@@ -144,12 +218,30 @@ impl Model {
         self.send(frame);
     }
 
-    fn op_seal(&mut self) {
+    fn op_seal(&mut self, host: &mut RootComplex) {
         match self.fetched.pop_front() {
             Some(Fetched::Segment { flow, planned, payload }) => {
                 let flags = if planned.psh { flag::PSH } else { 0 } | if planned.fin { flag::FIN } else { 0 };
                 self.send_segment(flow, planned.seq, flags, &payload);
             }
+            Some(Fetched::Removed(n)) => {
+                let flow = &self.flows[usize::from(n)];
+                let told = flow.event().with(event::KIND, Kind::Removed as u32).with(event::FLOW, n.into()).with(event::COMMAND, self.tick());
+                self.push_event(told, host);
+            }
+            _ => {}
+        }
+    }
+
+    /// Where the frame of the host is that has been fetched and is next: segments go before it, the ends of removals need not.
+    fn fetched_frame(&self) -> Option<usize> {
+        let first = self.fetched.iter().position(|f| !matches!(f, Fetched::Removed(_)))?;
+        matches!(self.fetched[first], Fetched::Raw(_) | Fetched::Inject(_)).then_some(first)
+    }
+
+    /// A frame of the host that has been fetched goes out, or in.
+    fn pass_frame(&mut self) {
+        match self.fetched_frame().and_then(|k| self.fetched.remove(k)) {
             Some(Fetched::Raw(frame)) => {
                 self.global.count(counter::TX_RAW);
                 self.send(frame);
@@ -158,7 +250,7 @@ impl Model {
                 self.global.count(counter::INJECTED);
                 self.arrivals.push_back(Arrival::Injected(frame));
             }
-            None => {}
+            _ => {}
         }
     }
 
@@ -183,7 +275,6 @@ impl Model {
         if waits && !due {
             self.delayed.push_back((n, flow.delack_deadline));
         } else if waits {
-            flow.delack_armed = false;
             self.want_ack(n, Ack::Owed);
         }
     }
@@ -210,14 +301,16 @@ impl Model {
             return;
         }
         let one = flow.one_pending;
-        if let Some(planned) = flow.plan(tick) {
-            self.fetch(n, planned, host);
-            self.want_data(n);
-        } else if one && flow.pending() {
-            self.want_data(n);
-        } else if flow.ack_owed && !flow.in_ack {
+        let planned = flow.plan(tick);
+        if planned.is_none() && flow.ack_owed && !flow.in_ack {
             flow.in_ack = true;
             self.acks.push_back(n);
+        }
+        if one || planned.is_some() {
+            self.want_data(n);
+        }
+        if let Some(planned) = planned {
+            self.fetch(n, planned, host);
         }
     }
 
@@ -235,12 +328,23 @@ impl Model {
         }
     }
 
-    fn op_arrival(&mut self, host: &mut RootComplex) {
-        match self.arrivals.pop_front() {
-            Some(Arrival::Injected(frame)) => self.op_segment(&frame, host),
-            Some(Arrival::Wire { frame, fcs_ok }) if self.mac_takes(&frame, fcs_ok) && self.global.receiving() => self.op_segment(&frame, host),
-            _ => {}
+    /// A frame goes through MAC and parser, and on from there if it is to.
+    pub(super) fn sift(&mut self, arrival: Arrival) {
+        let frame = match arrival {
+            Arrival::Injected(frame) => frame,
+            Arrival::Wire { frame, fcs_ok } if self.mac_takes(&frame, fcs_ok) && self.global.receiving() => frame,
+            Arrival::Wire { .. } => return,
+        };
+        if self.global.fault {
+            return;
         }
+        match sort(&frame) {
+            Sorted::Dropped(why) => return self.global.count(why),
+            Sorted::Tcp(_) => self.global.count(counter::RX_CHECKSUM_GOOD),
+            Sorted::Other => {}
+        }
+        let sorted = sort(&frame);
+        self.sorted.push_back((frame, sorted));
     }
 
     /// The receiving MAC: counts the first of its faults, and says whether the frame goes on.
@@ -263,14 +367,11 @@ impl Model {
     }
 
     /// SEGMENT.
-    fn op_segment(&mut self, frame: &[u8], host: &mut RootComplex) {
-        let segment = match sort(frame) {
-            Sorted::Dropped(why) => return self.global.count(why),
-            Sorted::Other => return self.raw(frame, Reason::Other, None, host),
-            Sorted::Tcp(segment) => segment,
-        };
-        self.global.count(counter::RX_CHECKSUM_GOOD);
-        let Some(&n) = self.table.get(&segment.tuple) else { return self.raw(frame, Reason::NoFlow, None, host) };
+    fn op_segment(&mut self, host: &mut RootComplex) {
+        let Some((frame, sorted)) = self.sorted.pop_front() else { return };
+        let frame = frame.as_slice();
+        let Sorted::Tcp(segment) = sorted else { return self.raw(frame, Reason::Other, None, host) };
+        let Some(n) = self.table.get(&segment.tuple) else { return self.raw(frame, Reason::NoFlow, None, host) };
         self.global.count(counter::RX_SEGMENTS);
         if segment.flags & (flag::SYN | flag::RST | flag::URG) != 0 {
             return self.raw(frame, Reason::Flagged, Some(n), host);

@@ -81,7 +81,7 @@ impl Flow {
             return out;
         }
         // RFC 7323 section 4.3.
-        if let Some((val, _)) = seg.timestamp {
+        if let Some((val, _)) = seg.timestamp.filter(|_| self.timestamps) {
             if relative(val, self.ts_recent) >= 0 && relative(seg.seq, self.last_ack_sent) <= 0 {
                 self.ts_recent = val;
             }
@@ -148,7 +148,7 @@ impl Flow {
             self.rtt_count = self.rtt_count.wrapping_add(1);
             self.timed = false;
         }
-        if let Some((_, ecr)) = seg.timestamp {
+        if let Some((_, ecr)) = seg.timestamp.filter(|_| self.timestamps) {
             self.ts_ecr = ecr;
         }
     }

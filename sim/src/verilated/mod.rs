@@ -20,14 +20,14 @@ mod xgmii;
 pub use bare::Bare;
 pub use probe::{Sight, Sighting};
 
-use crate::engine::Engine;
+use crate::engine::{Begun, Engine, Operation};
 use crate::root_complex::RootComplex;
 use crate::time::Nanoseconds;
 use axi::{Burst, ReadBeat, Reads, Writes};
 use probe::Probe;
 use std::collections::VecDeque;
 use std::path::Path;
-use toe_contract::TICK_SHIFT;
+use toe_contract::{NO_FLOW, TICK_SHIFT};
 use toe_verilate::{Api, Direction, Dut, Port, Recording};
 use xgmii::{Column, Decoder, Encoder, Received};
 
@@ -66,7 +66,7 @@ ports! {
     araddr "axi.araddr", arlen "axi.arlen", arvalid "axi.arvalid", arready "axi.arready",
     rdata "axi.rdata", rresp "axi.rresp", rlast "axi.rlast", rvalid "axi.rvalid", rready "axi.rready",
     irq_valid "irq.valid", irq_vector "irq.vector", irq_ready "irq.ready",
-    busy "busy", next_deadline "next_deadline", next_deadline_valid "next_deadline_valid",
+    begins "begins", operation "operation", begins_on "begins_on", busy "busy", next_deadline "next_deadline", next_deadline_valid "next_deadline_valid",
 }
 
 fn model(seed: u32) -> Dut {
@@ -113,6 +113,7 @@ pub struct Verilated {
     quiet: u32,
     probe: Option<Probe>,
     recording: Option<Recording>,
+    operations: Option<Vec<Begun>>,
     strict: bool,
 }
 
@@ -147,6 +148,7 @@ impl Verilated {
             quiet: 0,
             probe: None,
             recording: None,
+            operations: None,
             strict: false,
         };
         engine.recording = record.then(|| Recording::new(&engine.dut));
@@ -226,6 +228,11 @@ impl Verilated {
         self.take_registers();
         if self.dut.get(self.ports.irq_valid) == 1 {
             host.interrupt(u16::from(self.byte(self.ports.irq_vector)));
+        }
+        if self.dut.get(self.ports.begins) == 1 {
+            let flow = u16::try_from(self.dut.get(self.ports.begins_on)).unwrap_or(NO_FLOW);
+            let begun = Operation::ALL.get(usize::from(self.byte(self.ports.operation))).map(|&operation| Begun { operation, flow });
+            self.operations.iter_mut().for_each(|done| done.extend(begun));
         }
         let tx = Column { data: self.dut.get(self.ports.txd), control: self.byte(self.ports.txc) };
         match self.decoder.column(tx) {
@@ -447,5 +454,9 @@ impl Engine for Verilated {
 
     fn cycles(&self) -> u64 {
         self.dut.cycles()
+    }
+
+    fn take_operations(&mut self) -> Vec<Begun> {
+        self.operations.replace(Vec::new()).unwrap_or_default()
     }
 }

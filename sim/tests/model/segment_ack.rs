@@ -1,9 +1,10 @@
 //! SEGMENT: PAWS, acceptability, TS.Recent, and the ACK field.
 
-use crate::bench::{Bench, ACK, FIN, IRS, ISS};
+use crate::bench::{bytes_at, Bench, ACK, FIN, IRS, ISS};
 use toe_contract::command::Opcode;
 use toe_contract::{counter, event, CHALLENGE_LOG2, TICK_SHIFT};
-use toe_sim::rig::Piece;
+use toe_sim::engine::{Begun, Operation};
+use toe_sim::rig::{Piece, Settings};
 use toe_sim::time::Nanoseconds;
 
 #[test]
@@ -244,4 +245,33 @@ fn karn_a_resent_segment_is_not_timed() {
     assert_eq!((b.flow().timed, b.flow().snd_max), (false, ISS + 1000), "held back by Nagle");
     b.ack(ISS + 1000, 65535);
     assert_eq!((b.flow().rtt_count, b.flow().timed_seq), (0, ISS + 1100), "what is new is timed");
+}
+
+/// RFC 7323 section 3.2: a timestamp on a connection that did not negotiate it is ignored.
+#[test]
+fn a_timestamp_that_was_not_negotiated_is_ignored() {
+    let mut b = Bench::new();
+    b.send_to(ISS + 100, 0);
+    let piece = Piece { ack: ISS + 100, timestamp: Some((7, 9)), ..b.segment(IRS) };
+    b.peer(&piece, 10);
+    assert_eq!((b.flow().rcv_nxt, b.flow().snd_una), (IRS + 10, ISS + 100));
+    assert_eq!((b.flow().ts_recent, b.flow().ts_ecr), (0, 0));
+    let mut b = Bench::with(|f| f.timestamps = true);
+    b.send_to(ISS + 100, 0);
+    b.peer(&piece, 10);
+    assert_eq!((b.flow().ts_recent, b.flow().ts_ecr), (7, 9));
+}
+
+/// Due, a delayed ACK is owed and stays armed: a segment that comes before the ACK goes out does not arm it again.
+#[test]
+fn a_delayed_ack_that_is_due_stays_armed_until_it_goes_out() {
+    let mut b = Bench::with_settings(Settings { delayed_ack: 0, ..Settings::default() }, |_| {});
+    let frames = [(IRS, 10), (IRS + 10, 10)].map(|(seq, length)| b.setup.frame(&b.segment(seq), &bytes_at(seq, length)));
+    frames.iter().for_each(|frame| b.push(frame, true));
+    let order = [Operation::Segment, Operation::Timer, Operation::Segment, Operation::Ack, Operation::Report];
+    b.engine.inner_mut().guide(order.map(|operation| Begun { operation, flow: 0 }));
+    b.run();
+    assert_eq!(b.acked(), IRS + 20);
+    let model = b.engine.inner();
+    assert_eq!((model.astray(), model.waiting()), (None, None));
 }

@@ -1,6 +1,6 @@
 //! An engine that is not what it should be.
 
-use toe_sim::engine::Engine;
+use toe_sim::engine::{Begun, Engine};
 use toe_sim::model::Model;
 use toe_sim::root_complex::RootComplex;
 use toe_sim::time::Nanoseconds;
@@ -57,5 +57,8 @@ impl Engine for Liar {
     }
     fn cycles(&self) -> u64 {
         self.model.cycles()
+    }
+    fn take_operations(&mut self) -> Vec<Begun> {
+        self.model.take_operations()
     }
 }
