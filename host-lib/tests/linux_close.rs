@@ -299,6 +299,8 @@ fn s07_linux_the_last_ack_is_lost() {
         let (first, second, tuple) = in_order(scene.pair(we_listen), we_first);
         drop(first);
         await_end(&scene, tuple, we_first, State::FinWait2);
+        // The engine has acknowledged the FIN; the host is told a moment later.
+        await_end(&scene, tuple, !we_first, State::CloseWait);
         let before = scene.segments(tuple).len();
         lose_last_ack(&scene, we_first);
         drop(second);
