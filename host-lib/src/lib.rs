@@ -8,17 +8,18 @@
 //! ```
 //!
 //! ```no_run
-//! # fn device() -> toe_driver::Nic { unimplemented!() }
+//! # fn echo(nic: toe_driver::Nic) -> Result<(), Box<dyn std::error::Error>> {
 //! use std::io::{Read, Write};
 //! use toe_host_lib::{Config, Stack, TcpListener};
 //!
-//! let stack = Stack::new(device(), Config::default())?.spawn()?;
+//! let stack = Stack::new(nic, Config::default())?.spawn()?;
 //! let listener = TcpListener::bind(&stack.handle(), 7)?;
 //! let (mut stream, _peer) = listener.accept()?;
 //! let mut buffer = [0; 4096];
 //! let n = stream.read(&mut buffer)?;
 //! stream.write_all(&buffer[..n])?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok(())
+//! # }
 //! ```
 
 mod config;
