@@ -10,6 +10,7 @@ pub mod command;
 pub mod counter;
 mod document;
 pub mod event;
+pub mod pci;
 pub mod raw;
 pub mod register;
 
