@@ -1,10 +1,12 @@
 //! `cargo xtask`: everything a person types. Each command installs what it lacks (as root, with apt-get) or prints the one line to run.
 
+mod guest;
 mod run;
 mod setup;
 mod soak;
 mod synth;
 mod test;
+mod test_vfio;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -31,6 +33,8 @@ enum Command {
     },
     /// Everything that CI runs: format, lints, unit tests, hardware benches, end to end against the Linux kernel
     Test(test::Arguments),
+    /// The driver against the kernel's VFIO and an IOMMU, in a guest of QEMU's; fetches what it needs into target/guest
+    TestVfio(test_vfio::Arguments),
     /// Area, clock and critical path of a module in an FPGA, by open tools
     Synth(synth::Arguments),
     /// What is too long for CI: 100 MiB each way over a bad wire, ten million random segments
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
             setup::ensure(needs).and_then(|()| run::toe("demo", &arguments))
         }
         Command::Test(arguments) => setup::ensure(setup::TEST).and_then(|()| test::run(&arguments)),
+        Command::TestVfio(arguments) => setup::ensure(setup::GUEST).and_then(|()| test_vfio::run(&arguments)),
         Command::Synth(arguments) => setup::ensure(setup::BUILD).and_then(|()| synth::run(&arguments)),
         Command::Soak(arguments) => setup::ensure(setup::TEST).and_then(|()| soak::run(&arguments)),
         Command::Bench { arguments } => setup::ensure(setup::BUILD).and_then(|()| run::toe("bench", &arguments)),
