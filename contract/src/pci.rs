@@ -13,6 +13,7 @@ pub const REVISION: u8 = 1;
 /// Class code: network controller, Ethernet (PCI Code and ID Assignment, 02h 00h 00h).
 pub const CLASS: u32 = 0x02_00_00;
 /// MSI-X vectors: one a context.
+#[allow(clippy::cast_possible_truncation, reason = "checked below to be below 2048")]
 pub const VECTORS: u16 = crate::CONTEXTS as u16;
 /// BAR with the registers ([`crate::register`]), 64 bits wide, not prefetchable.
 pub const REGISTER_BAR: u8 = 0;

@@ -20,6 +20,7 @@ pub mod memory;
 pub mod nic;
 pub mod ring;
 pub mod time;
+pub mod transport;
 pub mod vfio;
 
 pub use bus::{Bus, BusError, Waker};

@@ -9,9 +9,11 @@
 //! several devices in the caller's thread, in virtual time that skips what nobody does: the same run every time.
 
 mod lockstep;
+mod process;
 mod threaded;
 
 pub use lockstep::{LockstepNic, Stopped, World};
+pub use process::{DeviceProcess, ProcessError};
 pub use threaded::{Snapshot, Threaded};
 
 use crate::engine::Engine;

@@ -2,7 +2,7 @@
 
 use crate::http;
 use crate::ladder;
-use crate::machine::{Machine, Options, Place};
+use crate::machine::{DeviceName, Machine, Options, Place};
 use crate::serve;
 use anyhow::{bail, ensure, Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -17,6 +17,8 @@ use toe_host_lib::tcp::{FourTuple, State};
 use toe_host_lib::{Handle, TcpStream};
 use toe_sim::command::run as run_command;
 use toe_sim::netns::{Namespace, TapConfig};
+use toe_sim::time::WallClock;
+use toe_sim::wire::Watched;
 
 const LINUX: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const OURS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
@@ -60,8 +62,10 @@ struct Episode {
 #[derive(Serialize)]
 struct Figures {
     engine: String,
+    device: &'static str,
     ok: bool,
-    cycles: u64,
+    /// Of a device in this process.
+    cycles: Option<u64>,
     episodes: Vec<Episode>,
     counters: BTreeMap<&'static str, u64>,
     wire: BTreeMap<&'static str, u64>,
@@ -82,7 +86,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     print!("{text}");
     let moved: u64 = figures.episodes.iter().map(|e| e.bytes).sum();
-    println!("demo: ok: {} connections, {moved} bytes, every checksum equal, every end closed (engine: {})", figures.episodes.len(), figures.engine);
+    println!(
+        "demo: ok: {} connections, {moved} bytes, every checksum equal, every end closed (engine: {}, device: {})",
+        figures.episodes.len(),
+        figures.engine,
+        figures.device
+    );
     Ok(())
 }
 
@@ -98,13 +107,17 @@ fn progress() -> ProgressBar {
 fn play(arguments: &Arguments, bar: &ProgressBar) -> Result<(Figures, String)> {
     let mut options = arguments.options.clone();
     let msl = *options.msl.get_or_insert(0.5);
-    if options.impair.is_none() {
+    if let DeviceName::Behind(transport) = &options.device {
+        bail!("--device: the demonstration makes its own wire and needs a simulated device: expected sim:, found {transport}");
+    }
+    let simulated = &mut options.simulated;
+    if simulated.impair.is_none() {
         // So that the engine has something to put in order.
-        options.impair = Some(REORDERING.parse()?);
+        simulated.impair = Some(REORDERING.parse()?);
     }
     bar.set_message("a network namespace with a TAP");
     let folder = tempfile::tempdir()?;
-    let capture = options.capture.get_or_insert_with(|| PathBuf::from("target/demo.pcapng")).clone();
+    let capture = simulated.capture.get_or_insert_with(|| PathBuf::from("target/demo.pcapng")).clone();
     if let Some(parent) = capture.parent() {
         std::fs::create_dir_all(parent)?;
     }
@@ -115,7 +128,11 @@ fn play(arguments: &Arguments, bar: &ProgressBar) -> Result<(Figures, String)> {
     let namespace = Namespace::new()?;
     let tap = namespace.tap(&TapConfig { address: (LINUX, PREFIX), ..TapConfig::default() })?;
     bar.set_message("the stack on the simulated NIC");
-    let machine = Machine::start(tap, Place { address: OURS, prefix: PREFIX, gateway: None }, &options)?;
+    let clock = WallClock::new();
+    let (watched, watch) = Watched::new(options.simulated.faulty(tap));
+    let wire = options.simulated.captured(watched, &clock)?;
+    let place = Place { address: OURS, prefix: PREFIX, gateway: None };
+    let machine = Machine::on(wire, clock, place, &options)?;
     let handle = machine.handle()?;
     serve::spawn(&handle, PORT, folder.path())?;
     kernel_server(&namespace, folder.path())?;
@@ -128,16 +145,16 @@ fn play(arguments: &Arguments, bar: &ProgressBar) -> Result<(Figures, String)> {
     bar.set_message(format!("TIME_WAIT, {:.1} s", 2.0 * msl));
     let episodes = ended(&handle, episodes)?;
     let counters: BTreeMap<_, _> = machine.counters()?.into_iter().collect();
-    proven(&counters, episodes.len() as u64, arguments.options.impair.is_none())?;
+    proven(&counters, episodes.len() as u64, arguments.options.simulated.impair.is_none())?;
     let snapshot = machine.snapshot()?;
     let mut text = String::new();
     for (k, e) in episodes.iter().enumerate() {
         text += &format!("{}: {} bytes in {:.2} s\n", e.name, e.bytes, e.seconds);
         if k == 1 || arguments.all {
-            text += &format!("\n{}\n", ladder::draw(e.tuple, "Linux", &machine.watch.passed(), &handle.log().entries()));
+            text += &format!("\n{}\n", ladder::draw(e.tuple, "Linux", &watch.passed(), &handle.log().entries()));
         }
     }
-    let faults = arguments.options.impair.map_or(REORDERING.to_owned(), |i| format!("{i:?}"));
+    let faults = arguments.options.simulated.impair.map_or(REORDERING.to_owned(), |i| format!("{i:?}"));
     text += &format!(
         "The wire's faults: {faults} (--impair).\nMSL is {msl} s here, so TIME_WAIT lasts {:.1} s instead of 120 s (--msl).\n\nThe engine's counters:\n",
         2.0 * msl
@@ -146,8 +163,9 @@ fn play(arguments: &Arguments, bar: &ProgressBar) -> Result<(Figures, String)> {
         text += &format!("  {name:<20} {value:>9}\n");
     }
     text += &format!("\nCapture: {}\n", capture.display());
-    let wire = snapshot.wire.iter().copied().collect();
-    let figures = Figures { engine: format!("{:?}", options.engine).to_lowercase(), ok: true, cycles: snapshot.cycles, episodes, counters, wire };
+    let engine = format!("{:?}", options.simulated.engine).to_lowercase();
+    let (cycles, wire) = snapshot.map_or((None, BTreeMap::new()), |s| (Some(s.cycles), s.wire.into_iter().collect()));
+    let figures = Figures { engine, device: "sim", ok: true, cycles, episodes, counters, wire };
     machine.stop()?;
     Ok((figures, text))
 }

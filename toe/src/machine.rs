@@ -1,58 +1,54 @@
-//! A whole machine: wire, engine, root complex, driver, stack.
+//! A whole machine: device, driver, stack.
 
+use crate::simulated::Simulated;
 use anyhow::{bail, Context, Result};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 use toe_contract::counter::COUNTERS;
 use toe_contract::register;
+use toe_driver::transport::Transport;
 use toe_driver::{Bus, Nanoseconds, Nic, NicConfig};
 use toe_host_lib::tcp::Settings;
 use toe_host_lib::{Config, Handle, Stack, StackThread};
-use toe_sim::device::{Device, Snapshot, Threaded};
-use toe_sim::engine::Engine;
-use toe_sim::invariants::Watched as Checked;
-use toe_sim::model::Model;
-use toe_sim::root_complex::Timing;
+use toe_sim::device::{Snapshot, Threaded};
 use toe_sim::time::WallClock;
-use toe_sim::wire::{Capture, Impaired, Impairment, WatchLog, Watched, Wire};
+use toe_sim::wire::Wire;
 
-/// Which engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum EngineKind {
-    /// The hardware description, in Verilator.
-    #[cfg(feature = "rtl")]
-    Rtl,
-    /// The untimed model of it.
-    Model,
+/// Which device a machine has.
+#[derive(Clone, Debug)]
+pub(crate) enum DeviceName {
+    /// A simulated one in this process.
+    Simulated,
+    /// One behind a transport.
+    Behind(Transport),
+}
+
+impl FromStr for DeviceName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<DeviceName, String> {
+        match text {
+            "sim" | "sim:" => Ok(DeviceName::Simulated),
+            other => other.parse().map(DeviceName::Behind).map_err(|error| format!("{error}; or sim: for a simulated one in this process")),
+        }
+    }
 }
 
 /// What every command that runs a machine takes.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// The engine: the Verilated hardware, or the untimed model of it
-    #[arg(long, value_enum, default_value = DEFAULT_ENGINE)]
-    pub(crate) engine: EngineKind,
+    /// The device: sim: (simulated in this process), or vfio:BDF (a card bound to vfio-pci)
+    #[arg(long, default_value = "sim:")]
+    pub(crate) device: DeviceName,
     /// Maximum segment lifetime in seconds; TIME_WAIT lasts twice as long [default: 60, or 0.5 in the demonstration]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) msl: Option<f64>,
-    /// Writes everything that goes over the wire to a pcapng file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) capture: Option<PathBuf>,
-    /// Faults of the wire, such as loss=1%,reorder=1%,seed=7 (tx. or rx. before a name: only frames the NIC sends or receives)
-    #[arg(long, value_name = "FAULTS")]
-    pub(crate) impair: Option<Impairment>,
-    /// Writes a waveform of the hardware (VCD) to a file
-    #[cfg(feature = "rtl")]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) wave: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) simulated: Simulated,
 }
-
-#[cfg(feature = "rtl")]
-const DEFAULT_ENGINE: &str = "rtl";
-#[cfg(not(feature = "rtl"))]
-const DEFAULT_ENGINE: &str = "model";
 
 /// Our place in the network.
 #[derive(Clone, Copy, Debug)]
@@ -64,24 +60,30 @@ pub(crate) struct Place {
 
 /// A running machine.
 pub(crate) struct Machine {
-    bus: Arc<Threaded>,
+    bus: Arc<dyn Bus>,
     stack: Option<StackThread>,
-    /// What went over the wire.
-    pub(crate) watch: WatchLog,
+    /// The device, if it is simulated here.
+    simulated: Option<Arc<Threaded>>,
 }
 
 impl Machine {
-    /// Starts one on this wire.
-    pub(crate) fn start(wire: impl Wire + 'static, place: Place, options: &Options) -> Result<Machine> {
-        let clock = WallClock::new();
-        let impaired = Impaired::new(wire, &options.impair.unwrap_or_default());
-        let (watched, watch) = Watched::new(impaired);
-        let wire: Box<dyn Wire> = match &options.capture {
-            Some(path) => Box::new(Capture::create(watched, path, "toe", clock.epoch())?),
-            None => Box::new(watched),
-        };
-        let device = Device::new(engine(options)?, wire, Timing::PCIE, 1);
-        let bus = Arc::new(Threaded::start(clock, device)?);
+    /// Starts one whose device is simulated in this process, on this wire.
+    pub(crate) fn on(wire: Box<dyn Wire>, clock: WallClock, place: Place, options: &Options) -> Result<Machine> {
+        let device = options.simulated.device(wire)?;
+        let simulated = Arc::new(Threaded::start(clock, device)?);
+        Ok(Machine { simulated: Some(simulated.clone()), ..Machine::with(simulated, place, options)? })
+    }
+
+    /// Starts one with the device behind a transport, whose wire is not ours.
+    pub(crate) fn behind(transport: &Transport, place: Place, options: &Options) -> Result<Machine> {
+        if let Some(option) = options.simulated.first_given() {
+            bail!("{option} is for a simulated device in this process: expected --device sim:, found {transport}");
+        }
+        let bus = transport.open().with_context(|| format!("opening {transport}"))?;
+        Machine::with(bus, place, options)
+    }
+
+    fn with(bus: Arc<dyn Bus>, place: Place, options: &Options) -> Result<Machine> {
         let nic = NicConfig { hash_key: rand::random(), ..NicConfig::default() };
         let nic = Nic::open(bus.clone(), nic).context("opening the device")?;
         let mut settings = Settings::default();
@@ -89,11 +91,11 @@ impl Machine {
             if !(0.001..=3600.0).contains(&msl) {
                 bail!("--msl: expected 0.001 to 3600 seconds, found {msl}");
             }
-            settings.msl = Nanoseconds::from(std::time::Duration::from_secs_f64(msl));
+            settings.msl = Nanoseconds::from(Duration::from_secs_f64(msl));
         }
         let config = Config { address: place.address, prefix: place.prefix, gateway: place.gateway, settings, ..Config::default() };
         let stack = Stack::new(nic, config)?.spawn()?;
-        Ok(Machine { bus, stack: Some(stack), watch })
+        Ok(Machine { bus, stack: Some(stack), simulated: None })
     }
 
     /// What applications open sockets with.
@@ -111,37 +113,18 @@ impl Machine {
         COUNTERS.iter().enumerate().map(|(k, c)| Ok((c.name, one(k)?))).collect()
     }
 
-    /// What the simulator counts.
-    pub(crate) fn snapshot(&self) -> Result<Snapshot> {
-        Ok(self.bus.snapshot()?)
+    /// What the simulator counts, if it is here.
+    pub(crate) fn snapshot(&self) -> Result<Option<Snapshot>> {
+        Ok(self.simulated.as_ref().map(|device| device.snapshot()).transpose()?)
     }
 
     /// Ends the stack and closes the device.
-    pub(crate) fn stop(mut self) -> Result<()> {
-        if let Some(stack) = self.stack.take() {
+    pub(crate) fn stop(self) -> Result<()> {
+        let Machine { bus, stack, simulated } = self;
+        if let Some(stack) = stack {
             stack.stop()?;
         }
+        drop((bus, simulated));
         Ok(())
     }
-}
-
-/// The engine, with the invariants checked in everything it does.
-fn engine(options: &Options) -> Result<Box<dyn Engine>> {
-    Ok(match options.engine {
-        #[cfg(feature = "rtl")]
-        EngineKind::Rtl => {
-            let mut engine = toe_sim::verilated::Verilated::new(1);
-            if let Some(path) = &options.wave {
-                engine.open_wave(path)?;
-            }
-            Box::new(Checked::new(engine))
-        }
-        EngineKind::Model => {
-            #[cfg(feature = "rtl")]
-            if options.wave.is_some() {
-                bail!("--wave: the model has no signals; a waveform needs --engine rtl");
-            }
-            Box::new(Checked::new(Model::default()))
-        }
-    })
 }

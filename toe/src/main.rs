@@ -3,10 +3,13 @@
 mod bench;
 mod demo;
 mod follow;
+mod get;
 mod http;
 mod ladder;
 mod machine;
+mod network;
 mod serve;
+mod simulated;
 mod ss;
 
 use clap::{Parser, Subcommand};
@@ -25,8 +28,10 @@ struct Arguments {
 enum Command {
     /// A Linux client fetches a file through the simulated FPGA, and the other way round; shows a connection's life
     Demo(demo::Arguments),
-    /// Serves the files of a folder by HTTP/1.1, over the simulated FPGA
+    /// Serves the files of a folder by HTTP/1.1, over the simulated FPGA or a real one
     Serve(serve::Arguments),
+    /// Fetches a file by HTTP/1.1, over the device
+    Get(get::Arguments),
     /// Lists the sockets of a running `toe serve`
     Ss(ss::Arguments),
     /// Measures the engine, in cycles, and its simulation; prints a table and writes JSON
@@ -39,6 +44,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Get(arguments) => get::run(&arguments),
         Command::Ss(arguments) => ss::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     };

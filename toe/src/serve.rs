@@ -1,50 +1,37 @@
 //! `toe serve`: a file server on the engine, for as long as one likes.
 
 use crate::http;
-use crate::machine::{Machine, Options, Place};
+use crate::network::Network;
 use crate::ss;
 use anyhow::{bail, Context, Result};
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toe_host_lib::{Handle, TcpListener, TcpStream};
-use toe_sim::wire::WireSpec;
 
-/// A wire for `toe serve` can be a TAP interface, a UNIX datagram socket or a capture:
+/// The wire of a simulated device can be a TAP interface, a UNIX datagram socket or a capture:
 ///
 ///   ip tuntap add toe0 mode tap && ip addr add 10.0.0.1/24 dev toe0 && ip link set toe0 up
 ///   toe serve --wire tap:toe0 --addr 10.0.0.2/24 .
 ///   curl http://10.0.0.2/README.md
+///
+/// The device can be in another process, or a real one:
+///
+///   toe device --socket /tmp/toe.sock --wire tap:toe0 &
+///   toe serve --device vfio-user:/tmp/toe.sock --addr 10.0.0.2/24 .
+///   toe bind 01:00.0 && toe serve --device vfio:01:00.0 --addr 10.0.0.2/24 .
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// The wire: tap:NAME, udgram:PATH[,PEER] or pcap:FILE[,fast]
-    #[arg(long)]
-    wire: WireSpec,
-    /// Our address and its network, such as 10.0.0.2/24
-    #[arg(long, value_parser = network)]
-    addr: (Ipv4Addr, u8),
-    /// Where everything outside that network is sent
-    #[arg(long)]
-    gateway: Option<Ipv4Addr>,
+    #[command(flatten)]
+    network: Network,
     /// The port to listen on
     #[arg(long, default_value_t = 80)]
     port: u16,
     /// Socket at which `toe ss` asks for the list of sockets
     #[arg(long, value_name = "PATH", default_value = ss::CONTROL)]
     control: PathBuf,
-    #[command(flatten)]
-    options: Options,
     /// The folder
     folder: PathBuf,
-}
-
-/// An address with the length of its network's prefix.
-fn network(text: &str) -> Result<(Ipv4Addr, u8), String> {
-    let wrong = || format!("expected an address and a prefix such as 10.0.0.2/24, found {text:?}");
-    let (address, prefix) = text.split_once('/').ok_or_else(wrong)?;
-    let prefix = prefix.parse().ok().filter(|p| *p <= 32).ok_or_else(wrong)?;
-    Ok((address.parse().map_err(|_| wrong())?, prefix))
 }
 
 /// Serves until it is killed.
@@ -52,17 +39,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if !arguments.folder.is_dir() {
         bail!("{}: expected a folder", arguments.folder.display());
     }
-    let wire = arguments.wire.open()?;
-    let (address, prefix) = arguments.addr;
-    let machine = Machine::start(wire, Place { address, prefix, gateway: arguments.gateway }, &arguments.options)?;
+    let machine = arguments.network.join()?;
     let handle = machine.handle()?;
     let control = ss::answer(&arguments.control, &handle)?;
     let listener = TcpListener::bind(&handle, arguments.port)?;
     eprintln!(
-        "serving {} at http://{address}:{}/ (engine: {:?}); `toe ss --control {}` lists the sockets",
+        "serving {} at http://{}:{}/ (device: {}); `toe ss --control {}` lists the sockets",
         arguments.folder.display(),
+        arguments.network.address(),
         arguments.port,
-        arguments.options.engine,
+        arguments.network.device(),
         control.path().display()
     );
     accept(&listener, &arguments.folder)

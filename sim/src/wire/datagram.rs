@@ -59,6 +59,11 @@ impl Datagram {
         })
     }
 
+    /// Frames that the peer has not taken yet.
+    pub fn backlog(&self) -> usize {
+        self.backlog.len()
+    }
+
     /// Sends what is waiting, as far as the peer takes it.
     fn flush(&mut self, now: Nanoseconds) -> Result<(), WireError> {
         while let Some(bytes) = self.backlog.front() {
