@@ -8,6 +8,7 @@ pub mod engine;
 pub mod invariants;
 pub mod model;
 pub mod netns;
+pub mod pci;
 pub mod rig;
 pub mod root_complex;
 pub mod time;

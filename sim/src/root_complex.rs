@@ -20,6 +20,9 @@ use toe_driver::Memory;
 /// Bytes of a page of the IOVA table.
 pub const PAGE: u64 = 4096;
 
+/// Faults that are logged each; later ones at every power of two.
+const LOGGED_FAULTS: u64 = 16;
+
 /// Why memory was not mapped or unmapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MapError {
@@ -69,6 +72,12 @@ pub enum Fault {
     /// The device may not write there.
     #[error("memory at {iova:#x} is read-only")]
     ReadOnly {
+        /// First address refused.
+        iova: u64,
+    },
+    /// The device may not read there.
+    #[error("memory at {iova:#x} is write-only")]
+    WriteOnly {
         /// First address refused.
         iova: u64,
     },
@@ -130,11 +139,20 @@ pub struct Access {
     pub write: bool,
 }
 
+/// What the device may do to a region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permission {
+    /// It may read there.
+    pub read: bool,
+    /// It may write there.
+    pub write: bool,
+}
+
 struct Region {
     iova: u64,
     length: u64,
     memory: memory::Shared,
-    writable: bool,
+    permission: Permission,
     _owner: Option<Memory>,
 }
 
@@ -142,6 +160,8 @@ struct Region {
 pub struct RootComplex {
     table: BTreeMap<u64, usize>,
     regions: Vec<Option<Region>>,
+    /// Places in `regions` without one.
+    free: Vec<usize>,
     last: usize,
     bus_master: bool,
     timing: Timing,
@@ -158,6 +178,7 @@ impl RootComplex {
         RootComplex {
             table: BTreeMap::new(),
             regions: Vec::new(),
+            free: Vec::new(),
             last: 0,
             bus_master: true,
             timing,
@@ -174,8 +195,16 @@ impl RootComplex {
     /// # Errors
     /// `iova` is not a multiple of a page, or something is mapped there already.
     pub fn map(&mut self, iova: u64, memory: &Memory, writable: bool) -> Result<(), MapError> {
+        self.map_with(iova, memory, Permission { read: true, write: writable })
+    }
+
+    /// The same with a say in what the device may do.
+    ///
+    /// # Errors
+    /// As [`map`](RootComplex::map).
+    pub fn map_with(&mut self, iova: u64, memory: &Memory, permission: Permission) -> Result<(), MapError> {
         // SAFETY: `Memory` is accessed by atomics only, and the clone kept in the region keeps it alive.
-        unsafe { self.map_region(iova, memory.as_ptr(), memory.len() as u64, writable, Some(memory.clone())) }
+        unsafe { self.map_region(iova, memory.as_ptr(), memory.len() as u64, permission, Some(memory.clone())) }
     }
 
     /// Lets the device reach `length` bytes at `address` from `iova` on.
@@ -188,12 +217,12 @@ impl RootComplex {
     /// Not whole pages, an address that is not a multiple of eight, or something mapped there already.
     pub unsafe fn map_raw(&mut self, iova: u64, address: *mut u8, length: u64, writable: bool) -> Result<(), MapError> {
         // SAFETY: promised by the caller.
-        unsafe { self.map_region(iova, address, length, writable, None) }
+        unsafe { self.map_region(iova, address, length, Permission { read: true, write: writable }, None) }
     }
 
     /// # Safety
     /// As [`map_raw`](RootComplex::map_raw), or `owner` sees to it.
-    unsafe fn map_region(&mut self, iova: u64, address: *mut u8, length: u64, writable: bool, owner: Option<Memory>) -> Result<(), MapError> {
+    unsafe fn map_region(&mut self, iova: u64, address: *mut u8, length: u64, permission: Permission, owner: Option<Memory>) -> Result<(), MapError> {
         let end = iova.checked_add(length);
         if !iova.is_multiple_of(PAGE) || !length.is_multiple_of(PAGE) || length == 0 || end.is_none() || usize::try_from(length).is_err() {
             return Err(MapError::NotPages { iova, length });
@@ -211,8 +240,8 @@ impl RootComplex {
         }
         // SAFETY: the caller promises what `Shared` asks for.
         let memory = unsafe { memory::Shared::new(address) };
-        let region = Region { iova, length, memory, writable, _owner: owner };
-        let slot = self.regions.iter().position(Option::is_none).unwrap_or(self.regions.len());
+        let region = Region { iova, length, memory, permission, _owner: owner };
+        let slot = self.free.pop().unwrap_or(self.regions.len());
         if slot == self.regions.len() {
             self.regions.push(None);
         }
@@ -230,6 +259,7 @@ impl RootComplex {
         let slot = slot.ok_or(MapError::NotMapped { iova, length })?;
         self.table.remove(&iova);
         self.regions[slot] = None;
+        self.free.push(slot);
         Ok(())
     }
 
@@ -237,6 +267,7 @@ impl RootComplex {
     pub fn unmap_all(&mut self) {
         self.table.clear();
         self.regions.clear();
+        self.free.clear();
     }
 
     /// Bus Master Enable of the PCI command register.
@@ -366,8 +397,11 @@ impl RootComplex {
             let slot = self.table.range(..=iova).next_back().map(|(_, &slot)| slot).filter(|&slot| holds(&self.regions[slot]));
             self.last = slot.ok_or(Fault::Unmapped { iova }).map_err(|fault| self.fault(fault))?;
         }
-        if write && !self.regions[self.last].as_ref().is_some_and(|r| r.writable) {
-            return Err(self.fault(Fault::ReadOnly { iova }));
+        let may = self.regions[self.last].as_ref().map_or(Permission { read: false, write: false }, |region| region.permission);
+        match write {
+            true if !may.write => return Err(self.fault(Fault::ReadOnly { iova })),
+            false if !may.read => return Err(self.fault(Fault::WriteOnly { iova })),
+            _ => {}
         }
         let region = self.regions[self.last].as_ref().ok_or(Fault::Unmapped { iova })?;
         let within = |bytes: u64| usize::try_from(bytes).map_err(|_| Fault::Unmapped { iova });
@@ -375,8 +409,12 @@ impl RootComplex {
     }
 
     fn fault(&mut self, fault: Fault) -> Fault {
-        tracing::warn!(%fault, "DMA fault");
         self.statistics.faults += 1;
+        let faults = self.statistics.faults;
+        // A device may be made to fault as often as anybody likes; the log is not filled by it.
+        if faults <= LOGGED_FAULTS || faults.is_power_of_two() {
+            tracing::warn!(%fault, faults, "DMA fault");
+        }
         self.last_fault = Some(fault);
         fault
     }

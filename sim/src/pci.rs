@@ -1,0 +1,16 @@
+//! The NIC as a PCI Express function: what a client of another process sees of it.
+//!
+//! ```text
+//!   client ──config──► config    type 0 header, capabilities             (serving thread)
+//!          ──BAR 2───► msix      table, pending bits ──► eventfds         (both threads)
+//!          ──BAR 0───► device::Threaded ──DMA──► root complex ──► the client's memory
+//! ```
+//!
+//! Section numbers are those of the PCI Express Base Specification, revision 5.0.
+
+pub mod capability;
+mod config;
+mod msix;
+
+pub use config::{Config, Effect, SIZE};
+pub use msix::{IrqError, Msix};
