@@ -2,19 +2,23 @@
 //!
 //! It is never seen as `&[u8]`: the compiler may assume that nobody changes what lies behind a reference. All access is by atomics of the
 //! width asked for, so a race with the device gives old or new bytes, never undefined behaviour.
+//!
+//! A memfd is sealed against shrinking before another process sees it, and one that is not is refused from another: whoever touches a page
+//! behind the end of a file is killed by SIGBUS.
 
 use crate::iova::IovaAllocator;
 use crate::{Bus, BusError, Iova};
 use memmap2::{MmapOptions, MmapRaw};
+use rustix::fs::{fcntl_add_seals, fcntl_get_seals, memfd_create, MemfdFlags, SealFlags};
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Pages are this long; sizes are rounded up to it.
 pub const PAGE: usize = 4096;
 
-/// Zeroed memory in a memfd of its own, so that it can be pinned by the kernel or shared with another process. Clones share it.
+/// Memory in a memfd, so that it can be pinned by the kernel or shared with another process. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Memory(Arc<Mapped>);
 
@@ -22,6 +26,7 @@ pub struct Memory(Arc<Mapped>);
 struct Mapped {
     file: File,
     map: MmapRaw,
+    writable: bool,
 }
 
 impl Memory {
@@ -30,16 +35,37 @@ impl Memory {
     /// # Errors
     /// The system has none, or does not allow it.
     pub fn new(bytes: usize) -> Result<Memory, BusError> {
-        let system = |what: &str| {
-            let what = format!("{what} of {bytes} bytes of DMA memory");
-            move |source: std::io::Error| BusError::System { what, source }
-        };
         let bytes = bytes.max(1).next_multiple_of(PAGE);
-        let fd = rustix::fs::memfd_create("toe-dma", rustix::fs::MemfdFlags::CLOEXEC).map_err(|e| system("memfd_create")(e.into()))?;
+        let system = |what: &str| system(what, bytes);
+        let fd = memfd_create("toe-dma", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).map_err(|e| system("memfd_create")(e.into()))?;
         let file = File::from(fd);
         file.set_len(bytes as u64).map_err(system("allocation"))?;
+        fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW).map_err(|e| system("sealing")(e.into()))?;
         let map = MmapOptions::new().len(bytes).map_raw(&file).map_err(system("mmap"))?;
-        Ok(Memory(Arc::new(Mapped { file, map })))
+        Ok(Memory(Arc::new(Mapped { file, map, writable: true })))
+    }
+
+    /// `bytes` from `offset` on of somebody else's memfd. Without `writable` it must not be written to.
+    ///
+    /// # Errors
+    /// It is no memfd, not sealed against shrinking, or ends before; the offset is no multiple of a page.
+    pub fn shared(fd: OwnedFd, offset: u64, bytes: usize, writable: bool) -> Result<Memory, BusError> {
+        let system = |what: &str| system(what, bytes);
+        let refuse = |why: String| system("sharing")(std::io::Error::new(std::io::ErrorKind::InvalidInput, why));
+        let file = File::from(fd);
+        let seals = fcntl_get_seals(&file).map_err(|e| refuse(format!("expected a memfd, whose seals can be read: {e}")))?;
+        if !seals.contains(SealFlags::SHRINK) {
+            return Err(refuse("the memfd is not sealed against shrinking (F_SEAL_SHRINK)".into()));
+        }
+        let end = offset.checked_add(bytes as u64).filter(|_| bytes > 0);
+        let length = file.metadata().map_err(system("fstat"))?.len();
+        if end.is_none_or(|end| end > length) || !offset.is_multiple_of(PAGE as u64) {
+            return Err(refuse(format!("expected whole pages inside {length:#x} bytes of memfd, found {bytes:#x} bytes at {offset:#x}")));
+        }
+        let mut options = MmapOptions::new();
+        options.offset(offset).len(bytes);
+        let map = if writable { options.map_raw(&file) } else { options.map_raw_read_only(&file) }.map_err(system("mmap"))?;
+        Ok(Memory(Arc::new(Mapped { file, map, writable })))
     }
 
     /// Bytes of it.
@@ -49,6 +75,10 @@ impl Memory {
     /// Never: there is at least a page.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+    /// Whether it may be written to.
+    pub fn writable(&self) -> bool {
+        self.0.writable
     }
     /// The memfd behind it.
     pub fn fd(&self) -> BorrowedFd<'_> {
@@ -61,6 +91,9 @@ impl Memory {
 
     fn check(&self, offset: usize, bytes: usize) {
         assert!(offset.checked_add(bytes).is_some_and(|end| end <= self.len()), "access to bytes {offset}..+{bytes} of {} bytes of DMA memory", self.len());
+    }
+    fn check_write(&self, offset: usize) {
+        assert!(self.0.writable, "write at {offset} to DMA memory that is shared for reading");
     }
     fn byte(&self, offset: usize) -> &AtomicU8 {
         self.check(offset, 1);
@@ -90,15 +123,17 @@ impl Memory {
     /// Writes 32 bits, after all earlier writes (release).
     ///
     /// # Panics
-    /// Outside the memory or unaligned.
+    /// Outside the memory or unaligned; memory that is not writable.
     pub fn store32(&self, offset: usize, value: u32) {
+        self.check_write(offset);
         self.word32(offset).store(value.to_le(), Ordering::Release);
     }
     /// Writes 64 bits, after all earlier writes (release).
     ///
     /// # Panics
-    /// Outside the memory or unaligned.
+    /// Outside the memory or unaligned; memory that is not writable.
     pub fn store64(&self, offset: usize, value: u64) {
+        self.check_write(offset);
         self.word64(offset).store(value.to_le(), Ordering::Release);
     }
     /// Reads 64 bits (acquire).
@@ -133,9 +168,10 @@ impl Memory {
     /// Copies bytes into it, in ascending order.
     ///
     /// # Panics
-    /// Outside the memory.
+    /// Outside the memory; memory that is not writable.
     pub fn copy_in(&self, offset: usize, from: &[u8]) {
         self.check(offset, from.len());
+        self.check_write(offset);
         let head = (offset.next_multiple_of(8) - offset).min(from.len());
         let (first, rest) = from.split_at(head);
         for (k, b) in first.iter().enumerate() {
@@ -153,6 +189,11 @@ impl Memory {
             self.byte(at + k).store(*b, Ordering::Relaxed);
         }
     }
+}
+
+fn system(what: &str, bytes: usize) -> impl FnOnce(std::io::Error) -> BusError {
+    let what = format!("{what} of {bytes} bytes of DMA memory");
+    move |source| BusError::System { what, source }
 }
 
 /// Makes [`Region`]s on one bus, and knows how much is out.

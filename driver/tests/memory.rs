@@ -4,6 +4,8 @@ mod common;
 
 use common::Fake;
 use proptest::prelude::*;
+use rustix::fs::{fcntl_add_seals, ftruncate, memfd_create, MemfdFlags, SealFlags};
+use std::os::fd::OwnedFd;
 use toe_contract::command::{Command, Opcode};
 use toe_driver::iova::IovaAllocator;
 use toe_driver::memory::DmaAllocator;
@@ -89,4 +91,41 @@ fn memory_is_mapped_aligned_to_its_size_and_unmapped_when_dropped() {
     drop((small, big));
     assert_eq!((dma.mapped(), fake.state.lock().unwrap().mapped.len()), (0, 0));
     assert!(dma.allocate(1 << 31).is_err(), "there are not so many bus addresses");
+}
+
+#[test]
+fn nobody_can_shrink_memory_under_whoever_maps_it() {
+    let memory = Memory::new(8192).unwrap();
+    assert_eq!(ftruncate(memory.fd(), 4096), Err(rustix::io::Errno::PERM));
+    assert_eq!(ftruncate(memory.fd(), 16384), Err(rustix::io::Errno::PERM));
+    let other = Memory::shared(memory.fd().try_clone_to_owned().unwrap(), 4096, 4096, true).unwrap();
+    memory.store32(4096 + 8, 0x1234_5678);
+    other.store32(12, 0x9abc_def0);
+    assert_eq!((other.load32(8), memory.load32(4096 + 12)), (0x1234_5678, 0x9abc_def0));
+}
+
+fn memfd(bytes: u64, seals: SealFlags) -> OwnedFd {
+    let fd = memfd_create("test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
+    ftruncate(&fd, bytes).unwrap();
+    fcntl_add_seals(&fd, seals).unwrap();
+    fd
+}
+
+#[test]
+fn memory_of_others_is_refused_with_the_reason() {
+    let why = |fd: OwnedFd, offset, bytes| Memory::shared(fd, offset, bytes, true).expect_err("refused").to_string();
+    assert!(why(memfd(8192, SealFlags::GROW), 0, 4096).contains("not sealed against shrinking"));
+    let file: OwnedFd = std::fs::File::open("/dev/null").unwrap().into();
+    assert!(why(file, 0, 4096).contains("expected a memfd"));
+    for (offset, bytes) in [(4096, 8192), (8192, 1), (100, 4096), (0, 0), (u64::MAX - 4095, 4096)] {
+        assert!(why(memfd(8192, SealFlags::SHRINK), offset, bytes).contains("whole pages inside 0x2000 bytes"), "{offset:#x} {bytes:#x}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "shared for reading")]
+fn what_is_shared_for_reading_is_not_written() {
+    let memory = Memory::shared(memfd(4096, SealFlags::SHRINK), 0, 4096, false).unwrap();
+    assert!(!memory.writable() && memory.load64(8) == 0);
+    memory.copy_in(0, &[1]);
 }
