@@ -26,5 +26,5 @@ pub mod vfio;
 pub use bus::{Bus, BusError, Waker};
 pub use iova::Iova;
 pub use memory::{Memory, Region};
-pub use nic::{FlowReport, Nic, NicConfig, NicError, NicEvent, RawFrame};
+pub use nic::{FlowReport, Nic, NicConfig, NicError, NicEvent, RawFrame, Wait};
 pub use time::Nanoseconds;

@@ -99,6 +99,10 @@ impl EventRing {
     pub fn place(&self) -> (Iova, u8) {
         (self.region.iova(), self.log2)
     }
+    /// Whether there is an event to take.
+    pub fn ready(&self) -> bool {
+        is_new(self.region.memory(), slot(self.consumed, self.log2) * event::SIZE, phase(self.consumed, self.log2))
+    }
     /// The next event, if there is one.
     pub fn pop(&mut self) -> Option<event::Event> {
         let entry = record(self.region.memory(), slot(self.consumed, self.log2) * event::SIZE, phase(self.consumed, self.log2))?;
@@ -135,6 +139,10 @@ impl RawRing {
     pub fn place(&self) -> (Iova, u8, u8) {
         (self.region.iova(), self.log2, self.slot_log2)
     }
+    /// Whether there is a frame to take.
+    pub fn ready(&self) -> bool {
+        is_new(self.region.memory(), slot(self.consumed, self.log2) << self.slot_log2, phase(self.consumed, self.log2))
+    }
     /// The next header and frame. `Err(length)`: the header names a length that the slot cannot hold; the slot is skipped.
     pub fn pop(&mut self) -> Option<Result<(event::Event, Vec<u8>), u32>> {
         let at = slot(self.consumed, self.log2) << self.slot_log2;
@@ -166,10 +174,15 @@ fn slot(index: u32, log2: u8) -> usize {
 fn phase(index: u32, log2: u8) -> u32 {
     !(index >> log2) & 1
 }
-/// Sixteen words at `offset`, if their phase is the one expected. The last word is read first (acquire): the rest is at least as new.
+/// Whether the phase of the sixteen words at `offset` is the one expected. What is read after it is at least as new (acquire).
+fn is_new(memory: &Memory, offset: usize, phase: u32) -> bool {
+    let mut last = event::Event::default();
+    last.0[event::PHASE.word] = memory.load32(offset + 4 * event::PHASE.word);
+    last.get(event::PHASE) == phase
+}
+/// Sixteen words at `offset`, if their phase is the one expected.
 fn record(memory: &Memory, offset: usize, phase: u32) -> Option<event::Event> {
-    let last = memory.load32(offset + event::SIZE - 4);
-    if event::Event::default().with(event::PHASE, u32::MAX).0[event::WORDS - 1] & last != phase << event::PHASE.low {
+    if !is_new(memory, offset, phase) {
         return None;
     }
     let mut words = [0; event::WORDS];

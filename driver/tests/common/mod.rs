@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use toe_contract::event::{self, Event};
-use toe_contract::{command, register};
+use toe_contract::{command, raw, register};
 use toe_driver::{Bus, BusError, Iova, Memory, Nanoseconds, Waker};
 
 /// What a test may change.
@@ -22,6 +22,9 @@ pub struct State {
     /// Takes no commands.
     pub lazy: bool,
     events: u32,
+    raws: u32,
+    /// Register reads so far.
+    pub reads: usize,
 }
 
 /// The device.
@@ -38,7 +41,7 @@ impl Fake {
             (register::FLOWS.offset, 64),
             (register::CAPABILITIES.offset, register::CAPABILITY_RANGES.put(4)),
         ]);
-        let state = State { registers, mapped: HashMap::new(), writes: Vec::new(), gone: false, stuck: false, lazy: false, events: 0 };
+        let state = State { registers, mapped: HashMap::new(), writes: Vec::new(), gone: false, stuck: false, lazy: false, events: 0, raws: 0, reads: 0 };
         Arc::new(Fake { state: Mutex::new(state), time: AtomicU64::new(0) })
     }
     pub fn set(&self, r: register::Register, value: u32) {
@@ -57,6 +60,17 @@ impl Fake {
         memory.copy_in(((index & ((1 << log2) - 1)) as usize) * event::SIZE, &e.to_bytes());
         state.events += 1;
     }
+    /// Writes a raw frame as the engine does: its header last.
+    pub fn raw(&self, header: Event, frame: &[u8]) {
+        let mut state = self.state.lock().unwrap();
+        let (memory, log2) = Self::ring(&state, register::RAW_BASE_LO, register::RAW_LOG2);
+        let slot_log2 = state.registers[&(register::CONTEXTS + register::RAW_SLOT_LOG2.offset)];
+        let index = state.raws;
+        let at = ((index & ((1 << log2) - 1)) as usize) << slot_log2;
+        memory.copy_in(at + raw::HEADER, frame);
+        memory.copy_in(at, &header.with(event::PHASE, !(index >> log2) & 1).to_bytes());
+        state.raws += 1;
+    }
     /// The commands the driver has told of by its doorbell, from `from` on.
     pub fn commands(&self, from: u32) -> Vec<command::Command> {
         let state = self.state.lock().unwrap();
@@ -74,7 +88,8 @@ impl Fake {
 
 impl Bus for Fake {
     fn read32(&self, offset: u32) -> Result<u32, BusError> {
-        let state = self.state.lock().unwrap();
+        let mut state = self.state.lock().unwrap();
+        state.reads += 1;
         if state.gone {
             return Ok(u32::MAX);
         }
