@@ -8,13 +8,14 @@
 //!  memory    DMA memory in memfds, by volatile and atomic access; IOVA allocator
 //!  bus       one trait: registers, DMA mappings, interrupts, time
 //!  ------------------------------------------------------------------------------------
-//!  vfio (kernel VFIO)                                       sim (in process, elsewhere)
+//!  vfio (kernel VFIO)     vfio_user (another process)       sim (in process, elsewhere)
 //! ```
 //!
 //! [`Nic`] is the same line for line whatever [`Bus`] is below it. It trusts the device with nothing: every index, length, flow number and
 //! kind that it writes is checked, and every wait has a deadline.
 
 pub mod bus;
+mod interrupt;
 pub mod iova;
 pub mod memory;
 pub mod nic;
@@ -22,6 +23,8 @@ pub mod ring;
 pub mod time;
 pub mod transport;
 pub mod vfio;
+pub mod vfio_user;
+mod window;
 
 pub use bus::{Bus, BusError, Waker};
 pub use iova::Iova;

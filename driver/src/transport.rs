@@ -1,9 +1,11 @@
 //! Which way to a device, by name.
 
 use crate::vfio::VfioBus;
+use crate::vfio_user::VfioUserBus;
 use crate::{Bus, BusError};
 use core::fmt;
 use core::str::FromStr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A way to a device outside this process, as it is written on a command line.
@@ -18,11 +20,13 @@ use std::sync::Arc;
 pub enum Transport {
     /// `vfio:BDF`: the function with that address, bound to `vfio-pci`. Without a domain, domain 0000 is meant.
     Vfio(String),
+    /// `vfio-user:PATH`: the function behind the vfio-user server that listens there.
+    VfioUser(PathBuf),
 }
 
 /// A name that is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected vfio:BDF such as vfio:0000:01:00.0, found {0:?}")]
+#[error("expected vfio:BDF such as vfio:0000:01:00.0, or vfio-user:PATH such as vfio-user:/tmp/toe.sock, found {0:?}")]
 pub struct TransportError(String);
 
 impl FromStr for Transport {
@@ -32,6 +36,7 @@ impl FromStr for Transport {
         let wrong = || TransportError(text.to_owned());
         match text.split_once(':') {
             Some(("vfio", address)) => bdf(address).map(Transport::Vfio).ok_or_else(wrong),
+            Some(("vfio-user", path)) if !path.is_empty() => Ok(Transport::VfioUser(path.into())),
             _ => Err(wrong()),
         }
     }
@@ -41,6 +46,7 @@ impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Transport::Vfio(address) => write!(f, "vfio:{address}"),
+            Transport::VfioUser(path) => write!(f, "vfio-user:{}", path.display()),
         }
     }
 }
@@ -53,6 +59,7 @@ impl Transport {
     pub fn open(&self) -> Result<Arc<dyn Bus>, BusError> {
         Ok(match self {
             Transport::Vfio(address) => Arc::new(VfioBus::open(address)?),
+            Transport::VfioUser(path) => Arc::new(VfioUserBus::open(path)?),
         })
     }
 }
@@ -75,10 +82,16 @@ mod tests {
 
     #[test]
     fn names_of_devices() {
-        for (text, whole) in [("vfio:0000:01:00.0", "vfio:0000:01:00.0"), ("vfio:0A:1f.7", "vfio:0000:0a:1f.7"), ("vfio:1234:01:00.0", "vfio:1234:01:00.0")] {
+        for (text, whole) in [
+            ("vfio:0000:01:00.0", "vfio:0000:01:00.0"),
+            ("vfio:0A:1f.7", "vfio:0000:0a:1f.7"),
+            ("vfio:1234:01:00.0", "vfio:1234:01:00.0"),
+            ("vfio-user:/tmp/toe.sock", "vfio-user:/tmp/toe.sock"),
+            ("vfio-user:a:b", "vfio-user:a:b"),
+        ] {
             assert_eq!(text.parse::<Transport>().map(|t| t.to_string()), Ok(whole.to_owned()));
         }
-        for bad in ["", "vfio", "vfio:", "vfio:01", "vfio:01.00.0", "vfio:01:00:0", "vfio:1:0.0", "pci:01:00.0", "vfio:01:00.0 "] {
+        for bad in ["", "vfio", "vfio:", "vfio:01", "vfio:01.00.0", "vfio:01:00:0", "vfio:1:0.0", "pci:01:00.0", "vfio:01:00.0 ", "vfio-user", "vfio-user:"] {
             let error = bad.parse::<Transport>().expect_err(bad).to_string();
             assert!(error.contains("expected") && error.contains(&format!("{bad:?}")), "{error}");
         }

@@ -5,20 +5,19 @@
 //! `pread`; 0xfee0_0000 to 0xfeef_ffff is the interrupt window of x86 and must not be mapped.
 
 use crate::bus::{Bus, BusError, Waker};
+use crate::interrupt::Interrupt;
+use crate::window::{check, Windows};
 use crate::{Iova, Memory, Nanoseconds};
 use core::ops::RangeInclusive;
-use memmap2::{MmapOptions, MmapRaw};
-use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{fence, AtomicU32, Ordering};
+use std::sync::atomic::{fence, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
 use toe_contract::register::BAR_SIZE;
 use vfio_bindings::bindings::vfio::{VFIO_PCI_BAR0_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX, VFIO_REGION_INFO_FLAG_MMAP};
 use vfio_ioctls::{VfioContainer, VfioDevice, VfioOps, VfioRegionInfoCap};
-use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
 /// PCI command register, and its bits for memory space and bus mastering (PCI 3.0 section 6.2.2).
 const COMMAND: u64 = 4;
@@ -26,19 +25,12 @@ const MEMORY_SPACE_AND_BUS_MASTER: u16 = 0x6;
 
 /// A PCI function behind kernel VFIO.
 pub struct VfioBus {
-    windows: Vec<Window>,
+    windows: Windows,
     // Before `ops`: the device must go before its container.
     device: VfioDevice,
     ops: Arc<dyn VfioOps>,
-    interrupt: EventFd,
-    wake: Arc<EventFd>,
+    interrupt: Interrupt,
     opened: Instant,
-}
-
-/// A part of the BAR that can be mapped.
-struct Window {
-    offset: u32,
-    map: MmapRaw,
 }
 
 impl VfioBus {
@@ -53,12 +45,9 @@ impl VfioBus {
         };
         let ops: Arc<dyn VfioOps> = Arc::new(VfioContainer::new(None).map_err(vfio("opening the VFIO container"))?);
         let device = VfioDevice::new(&path, ops.clone(), true).map_err(vfio("opening the VFIO device"))?;
-        let event = || EventFd::new(EFD_NONBLOCK).map_err(|source| BusError::System { what: "eventfd".into(), source });
-        let (interrupt, wake) = (event()?, Arc::new(event()?));
-        let windows = map_bar(&device)?;
-        let bus = VfioBus { windows, device, ops, interrupt, wake, opened: Instant::now() };
+        let bus = VfioBus { windows: map_bar(&device)?, device, ops, interrupt: Interrupt::new()?, opened: Instant::now() };
         bus.become_master()?;
-        bus.device.enable_msix(vec![&bus.interrupt]).map_err(vfio("enabling MSI-X"))?;
+        bus.device.enable_msix(vec![bus.interrupt.device()]).map_err(vfio("enabling MSI-X"))?;
         Ok(bus)
     }
 
@@ -82,13 +71,6 @@ impl VfioBus {
             Err(e) => Err(BusError::System { what: format!("access to region {region} at {at:#x}"), source: e.into() }),
         }
     }
-    /// The register in a mapped window, if it lies in one.
-    fn mapped(&self, offset: u32) -> Option<&AtomicU32> {
-        let at = |w: &Window| offset.checked_sub(w.offset).map(|at| at as usize).filter(|at| at + 4 <= w.map.len());
-        let (window, at) = self.windows.iter().find_map(|w| at(w).map(|at| (w, at)))?;
-        // SAFETY: inside the mapping and aligned (checked by the callers); registers are only touched by atomics.
-        Some(unsafe { AtomicU32::from_ptr(window.map.as_mut_ptr().add(at).cast()) })
-    }
 }
 
 /// The function's folder in sysfs.
@@ -110,13 +92,13 @@ fn sysfs(bdf: &str) -> Result<PathBuf, BusError> {
 }
 
 /// Maps BAR 0, or those parts of it that the kernel lets us map.
-fn map_bar(device: &VfioDevice) -> Result<Vec<Window>, BusError> {
+fn map_bar(device: &VfioDevice) -> Result<Windows, BusError> {
     let size = device.get_region_size(VFIO_PCI_BAR0_REGION_INDEX);
     if size < u64::from(BAR_SIZE) {
         return Err(BusError::Gone(format!("BAR 0: expected at least {BAR_SIZE:#x} bytes, found {size:#x}")));
     }
     if device.get_region_flags(VFIO_PCI_BAR0_REGION_INDEX) & VFIO_REGION_INFO_FLAG_MMAP == 0 {
-        return Ok(Vec::new());
+        return Ok(Windows::none());
     }
     let sparse = device.get_region_caps(VFIO_PCI_BAR0_REGION_INDEX).into_iter().find_map(|c| match c {
         VfioRegionInfoCap::SparseMmap(s) => Some(s.areas.iter().map(|a| (a.offset, a.size)).collect::<Vec<_>>()),
@@ -124,21 +106,15 @@ fn map_bar(device: &VfioDevice) -> Result<Vec<Window>, BusError> {
     });
     // SAFETY: the descriptor is the device's, and duplicated before anything can close it.
     let fd = unsafe { BorrowedFd::borrow_raw(device.as_raw_fd()) };
-    let system = |source| BusError::System { what: "mapping BAR 0".into(), source };
-    let file = File::from(fd.try_clone_to_owned().map_err(system)?);
+    let file = File::from(fd.try_clone_to_owned().map_err(|source| BusError::System { what: "mapping BAR 0".into(), source })?);
     let base = device.get_region_offset(VFIO_PCI_BAR0_REGION_INDEX);
-    let mut windows = Vec::new();
-    for (offset, bytes) in sparse.unwrap_or_else(|| vec![(0, size)]).into_iter().filter(|a| a.1 > 0) {
-        let (Ok(at), Ok(len)) = (u32::try_from(offset), usize::try_from(bytes)) else { continue };
-        windows.push(Window { offset: at, map: MmapOptions::new().offset(base + offset).len(len).map_raw(&file).map_err(system)? });
-    }
-    Ok(windows)
+    Windows::map(&file, base, &sparse.unwrap_or_else(|| vec![(0, size)]))
 }
 
 impl Bus for VfioBus {
     fn read32(&self, offset: u32) -> Result<u32, BusError> {
         check(offset)?;
-        if let Some(register) = self.mapped(offset) {
+        if let Some(register) = self.windows.register(offset) {
             return Ok(u32::from_le(register.load(Ordering::Acquire)));
         }
         let mut bytes = [0; 4];
@@ -148,7 +124,7 @@ impl Bus for VfioBus {
     fn write32(&self, offset: u32, value: u32) -> Result<(), BusError> {
         check(offset)?;
         fence(Ordering::SeqCst);
-        if let Some(register) = self.mapped(offset) {
+        if let Some(register) = self.windows.register(offset) {
             register.store(value.to_le(), Ordering::Release);
             return Ok(());
         }
@@ -169,25 +145,10 @@ impl Bus for VfioBus {
         self.become_master()
     }
     fn wait(&self, until: Nanoseconds) -> Result<(), BusError> {
-        let left = until - self.now();
-        let timeout = Timespec { tv_sec: i64::try_from(left.0 / 1_000_000_000).unwrap_or(i64::MAX), tv_nsec: (left.0 % 1_000_000_000) as i64 };
-        // SAFETY: both descriptors live as long as `self`.
-        let (interrupt, wake) = unsafe { (BorrowedFd::borrow_raw(self.interrupt.as_raw_fd()), BorrowedFd::borrow_raw(self.wake.as_raw_fd())) };
-        let mut fds = [PollFd::from_borrowed_fd(interrupt.as_fd(), PollFlags::IN), PollFd::from_borrowed_fd(wake.as_fd(), PollFlags::IN)];
-        match poll(&mut fds, Some(&timeout)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(e) => return Err(BusError::System { what: "poll".into(), source: e.into() }),
-        }
-        // Empty both; "would block" is what an empty one says.
-        let _ = (self.interrupt.read(), self.wake.read());
-        Ok(())
+        self.interrupt.wait(until - self.now(), None).map(|_| ())
     }
     fn waker(&self) -> Waker {
-        let wake = self.wake.clone();
-        Arc::new(move || {
-            // The counter is full only if it has been woken 2^64 - 2 times: then it is awake.
-            let _ = wake.write(1);
-        })
+        self.interrupt.waker()
     }
     fn now(&self) -> Nanoseconds {
         self.opened.elapsed().into()
@@ -195,11 +156,4 @@ impl Bus for VfioBus {
     fn relax(&self) {
         std::thread::yield_now();
     }
-}
-
-fn check(offset: u32) -> Result<(), BusError> {
-    if offset.is_multiple_of(4) && offset < BAR_SIZE {
-        return Ok(());
-    }
-    Err(BusError::Offset { offset, size: BAR_SIZE })
 }

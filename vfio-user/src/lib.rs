@@ -11,6 +11,7 @@
 //! `vfio-bindings`. All fields are in the byte order of the machine. Neither side trusts the other: whatever bytes come in, nothing here
 //! panics, allocates without bound or waits for ever in mid-message.
 
+pub mod client;
 pub mod message;
 pub mod server;
 pub mod socket;

@@ -8,6 +8,9 @@ use vfio_bindings::bindings::vfio::{
 
 /// Bytes of a region's description without capabilities: the least that a client must have room for.
 pub const REGION_INFO_SIZE: u32 = 32;
+/// The number of the sparse-mmap capability, as its field is wide.
+const SPARSE_MMAP: u16 = 1;
+const _: () = assert!(SPARSE_MMAP as u32 == VFIO_REGION_INFO_CAP_SPARSE_MMAP);
 /// Bytes of a capability's header, and of the sparse-mmap capability before its areas.
 const CAPABILITY_HEADER: u32 = 8;
 const SPARSE_HEADER: u32 = 16;
@@ -101,7 +104,7 @@ impl RegionInfo {
         }
         // One capability, the last: its header says that no other follows.
         let count = u32::try_from(self.areas.len()).unwrap_or(u32::MAX);
-        let body = body.u16(VFIO_REGION_INFO_CAP_SPARSE_MMAP as u16).u16(1).u32(0).u32(count).u32(0);
+        let body = body.u16(SPARSE_MMAP).u16(1).u32(0).u32(count).u32(0);
         self.areas.iter().fold(body, |body, area| body.u64(area.offset).u64(area.size)).0
     }
 
@@ -127,7 +130,7 @@ fn sparse_areas(body: &[u8], first: u32) -> Result<Vec<Area>, DecodeError> {
         f.field("place of a capability", at.into(), at >= least)?;
         f.bytes(at as usize)?;
         let (id, _version, next) = (f.u16()?, f.u16()?, f.u32()?);
-        if u32::from(id) == VFIO_REGION_INFO_CAP_SPARSE_MMAP {
+        if id == SPARSE_MMAP {
             let (count, _reserved) = (f.u32()?, f.u32()?);
             let there = f.clone().rest().len() / AREA_SIZE as usize;
             f.field("count of areas", count.into(), count as usize <= there)?;
