@@ -20,6 +20,7 @@ pub mod iova;
 pub mod memory;
 pub mod nic;
 pub mod ring;
+pub mod sysfs;
 pub mod time;
 pub mod transport;
 pub mod vfio;

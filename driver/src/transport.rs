@@ -65,7 +65,7 @@ impl Transport {
 }
 
 /// A PCI address with its domain: `01:00.0` and `0000:01:00.0` are the same.
-fn bdf(text: &str) -> Option<String> {
+pub(crate) fn bdf(text: &str) -> Option<String> {
     let hex = |s: &str, digits: usize| s.len() == digits && s.bytes().all(|b| b.is_ascii_hexdigit());
     let parts: Vec<&str> = text.split([':', '.']).collect();
     let whole = match parts[..] {

@@ -1,6 +1,7 @@
 //! `toe`: the TCP offload engine, its stack and a Linux peer, run on one machine.
 
 mod bench;
+mod bind;
 mod demo;
 mod follow;
 mod get;
@@ -34,6 +35,12 @@ enum Command {
     Get(get::Arguments),
     /// Lists the sockets of a running `toe serve`
     Ss(ss::Arguments),
+    /// Lists the NICs of this machine and says what each waits for
+    Devices(bind::DevicesArguments),
+    /// Gives a NIC to user space, away from the kernel's driver if one has it
+    Bind(bind::BindArguments),
+    /// Takes a NIC out of user space, and lets the kernel's drivers have it
+    Unbind(bind::UnbindArguments),
     /// Measures the engine, in cycles, and its simulation; prints a table and writes JSON
     Bench(bench::Arguments),
 }
@@ -46,6 +53,9 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Get(arguments) => get::run(&arguments),
         Command::Ss(arguments) => ss::run(&arguments),
+        Command::Devices(arguments) => bind::devices(&arguments),
+        Command::Bind(arguments) => bind::bind(&arguments),
+        Command::Unbind(arguments) => bind::unbind(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     };
     match done {

@@ -1,6 +1,6 @@
 //! The simulated NIC: which engine, and what lies round its wire.
 
-use anyhow::{bail, Result};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use toe_sim::device::Device;
@@ -91,7 +91,7 @@ impl Simulated {
             EngineKind::Model => {
                 #[cfg(feature = "rtl")]
                 if self.wave.is_some() {
-                    bail!("--wave: the model has no signals; a waveform needs --engine rtl");
+                    anyhow::bail!("--wave: the model has no signals; a waveform needs --engine rtl");
                 }
                 Box::new(Checked::new(Model::default()))
             }
