@@ -1,18 +1,20 @@
-//! Our stack at one end of a TAP, a Linux kernel in a namespace at the other, in real time.
+//! Our stack at one end of a TAP, a Linux kernel in a namespace at the other, in real time. With `TOE_DEVICE=vfio-user` the device is a
+//! process of its own (`toe device`, which must have been built), and the driver reaches it over vfio-user.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::engine::engine;
+use super::engine::{engine, is_rtl};
 use toe_contract::register;
+use toe_driver::transport::Transport;
 use toe_driver::{Bus, Nic, NicConfig};
 use toe_host_lib::tcp::State;
 use toe_host_lib::time::Nanoseconds;
 use toe_host_lib::{Config, Handle, Stack, StackThread, TcpListener, TcpStream};
-use toe_sim::device::{Device, Threaded};
+use toe_sim::device::{Device, DeviceProcess, Threaded};
 use toe_sim::model::Config as ModelConfig;
 use toe_sim::netns::{Namespace, TapConfig};
 use toe_sim::root_complex::Timing;
@@ -26,8 +28,37 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Our stack at one end of a TAP, a namespace with the kernel at the other.
 pub struct Bench {
     pub namespace: Namespace,
-    stack: StackThread,
-    bus: Arc<Threaded>,
+    stack: Option<StackThread>,
+    bus: Option<Arc<dyn Bus>>,
+    /// The device, if it is one.
+    process: Option<DeviceProcess>,
+}
+
+/// How long a device in a process of its own may take to end when its client has gone.
+const GOODBYE: Duration = Duration::from_secs(20);
+
+/// The device on this wire: in this process, or in one of its own.
+fn device(wire: Box<dyn Wire>, clock: WallClock) -> (Arc<dyn Bus>, Option<DeviceProcess>) {
+    match std::env::var("TOE_DEVICE").as_deref() {
+        Err(_) | Ok("sim") => {
+            let device = Device::new(engine(ModelConfig::default()), wire, Timing::default(), 1);
+            (Arc::new(Threaded::start(clock, device).expect("a thread")), None)
+        }
+        Ok("vfio-user") => {
+            let engine = if is_rtl() { "--engine=rtl" } else { "--engine=model" };
+            let process = DeviceProcess::start(&program(), &[engine], wire, clock).expect("the device starts");
+            let bus = Transport::VfioUser(process.socket().to_owned()).open().expect("the device's function opens");
+            (bus, Some(process))
+        }
+        Ok(other) => panic!("TOE_DEVICE: expected sim or vfio-user, found {other:?}"),
+    }
+}
+
+/// The program `toe`, beside the folder of this test's.
+fn program() -> PathBuf {
+    let test = std::env::current_exe().expect("this test's own path");
+    let program = test.parent().and_then(Path::parent).map(|folder| folder.join("toe")).filter(|path| path.exists());
+    program.expect("the program toe beside the tests: cargo build --package toe")
 }
 
 /// `None`, with the reason printed, where there is no TAP to be had.
@@ -57,14 +88,13 @@ pub fn over(wire: impl FnOnce(Tap, &WallClock) -> Box<dyn Wire>, adjust: impl Fn
     let tap = namespace.tap(&TapConfig { address: (KERNEL, 24), ..TapConfig::default() }).expect("a TAP");
     let clock = WallClock::new();
     let wire = wire(tap, &clock);
-    let device = Device::new(engine(ModelConfig::default()), wire, Timing::default(), 1);
-    let bus = Arc::new(Threaded::start(clock, device).expect("a thread"));
+    let (bus, process) = device(wire, clock);
     let nic = Nic::open(bus.clone(), NicConfig { hash_key: 7, ..NicConfig::default() }).expect("the device opens");
     let mut config = Config { address: OURS, ..Config::default() };
     config.settings.msl = Nanoseconds::from_millis(300);
     adjust(&mut config);
     let stack = Stack::new(nic, config).expect("the stack starts").spawn().expect("a thread");
-    Some(Bench { namespace, stack, bus })
+    Some(Bench { namespace, stack: Some(stack), bus: Some(bus), process })
 }
 
 /// What happened, if something went wrong.
@@ -75,21 +105,34 @@ impl Drop for Bench {
             entries.iter().rev().take(200).rev().for_each(|entry| eprintln!("{entry}"));
             eprintln!("{:?}", self.handle().statistics());
             // Why the device has stopped, if it has.
-            eprintln!("{:?}", self.bus.read32(register::ID.offset));
+            eprintln!("{:?}", self.bus().read32(register::ID.offset));
+        }
+        // In this order: the device in another process ends when its client has gone, and says whether every invariant held.
+        drop(self.stack.take());
+        drop(self.bus.take());
+        let ended = self.process.take().map(|process| process.end(GOODBYE));
+        if thread::panicking() {
+            eprintln!("{ended:?}");
+        } else if let Some(Err(error)) = ended {
+            panic!("the device in a process of its own: {error}");
         }
     }
 }
 
 impl Bench {
     pub fn handle(&self) -> Handle {
-        self.stack.handle()
+        self.stack.as_ref().expect("there until it is dropped").handle()
+    }
+
+    fn bus(&self) -> &dyn Bus {
+        &**self.bus.as_ref().expect("there until it is dropped")
     }
 
     /// One of the engine's counters.
     pub fn counter(&self, number: usize) -> u64 {
         let at = register::COUNTERS + 8 * u32::try_from(number).expect("there are fewer counters");
-        let low = self.bus.read32(at).expect("the device answers");
-        u64::from(self.bus.read32(at + 4).expect("the device answers")) << 32 | u64::from(low)
+        let low = self.bus().read32(at).expect("the device answers");
+        u64::from(self.bus().read32(at + 4).expect("the device answers")) << 32 | u64::from(low)
     }
 
     /// A connected pair: our socket and the kernel's.
