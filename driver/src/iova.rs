@@ -34,6 +34,11 @@ impl IovaAllocator {
         all
     }
 
+    /// An allocator over `bytes` from `first` on.
+    pub fn over(first: Iova, bytes: u64) -> Self {
+        IovaAllocator { free: BTreeMap::from([(first.0, bytes)]) }
+    }
+
     /// A range of `bytes` whose address is a multiple of `align` (a power of two).
     pub fn take(&mut self, bytes: u64, align: u64) -> Option<Iova> {
         let (first, size, start) = self.free.iter().find_map(|(&first, &size)| {

@@ -5,7 +5,8 @@
 //!  ------------------------------------------------------------------------------------
 //!  nic       opens, checks and resets the device; owns the rings; checks what it writes
 //!  ring      submission, event and raw ring: indices, phase, doorbells
-//!  memory    DMA memory in memfds, by volatile and atomic access; IOVA allocator
+//!  dma       memory given out in parts of slabs, each mapped once; IOVA allocator
+//!  memory    memfds, by atomic access
 //!  bus       one trait: registers, DMA mappings, interrupts, time
 //!  ------------------------------------------------------------------------------------
 //!  vfio (kernel VFIO)     vfio_user (another process)       sim (in process, elsewhere)
@@ -15,6 +16,7 @@
 //! kind that it writes is checked, and every wait has a deadline.
 
 pub mod bus;
+pub mod dma;
 mod interrupt;
 pub mod iova;
 pub mod memory;
@@ -28,7 +30,8 @@ pub mod vfio_user;
 mod window;
 
 pub use bus::{Bus, BusError, Waker};
+pub use dma::Region;
 pub use iova::Iova;
-pub use memory::{Memory, Region};
+pub use memory::Memory;
 pub use nic::{FlowReport, Nic, NicConfig, NicError, NicEvent, RawFrame, Wait};
 pub use time::Nanoseconds;

@@ -6,25 +6,31 @@
 //! A memfd is sealed against shrinking before another process sees it, and one that is not is refused from another: whoever touches a page
 //! behind the end of a file is killed by SIGBUS.
 
-use crate::iova::IovaAllocator;
-use crate::{Bus, BusError, Iova};
+use crate::BusError;
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{fcntl_add_seals, fcntl_get_seals, memfd_create, MemfdFlags, SealFlags};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Pages are this long; sizes are rounded up to it.
 pub const PAGE: usize = 4096;
 
-/// Memory in a memfd, so that it can be pinned by the kernel or shared with another process. Clones share it.
+/// Memory in a memfd, or a part of it, so that it can be pinned by the kernel or shared with another process. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Memory(Arc<Mapped>);
+pub struct Memory {
+    mapped: Arc<Mapped>,
+    /// Where it begins in the mapping: a multiple of a page.
+    begin: usize,
+    bytes: usize,
+}
 
 #[derive(Debug)]
 struct Mapped {
     file: File,
+    /// Where the mapping begins in the file.
+    offset: u64,
     map: MmapRaw,
     writable: bool,
 }
@@ -42,7 +48,7 @@ impl Memory {
         file.set_len(bytes as u64).map_err(system("allocation"))?;
         fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW).map_err(|e| system("sealing")(e.into()))?;
         let map = MmapOptions::new().len(bytes).map_raw(&file).map_err(system("mmap"))?;
-        Ok(Memory(Arc::new(Mapped { file, map, writable: true })))
+        Ok(Memory::whole(Mapped { file, offset: 0, map, writable: true }))
     }
 
     /// `bytes` from `offset` on of somebody else's memfd. Without `writable` it must not be written to.
@@ -65,12 +71,27 @@ impl Memory {
         let mut options = MmapOptions::new();
         options.offset(offset).len(bytes);
         let map = if writable { options.map_raw(&file) } else { options.map_raw_read_only(&file) }.map_err(system("mmap"))?;
-        Ok(Memory(Arc::new(Mapped { file, map, writable })))
+        Ok(Memory::whole(Mapped { file, offset, map, writable }))
+    }
+
+    fn whole(mapped: Mapped) -> Memory {
+        let bytes = mapped.map.len();
+        Memory { mapped: Arc::new(mapped), begin: 0, bytes }
+    }
+
+    /// `bytes` of it from `offset` on, both whole pages.
+    ///
+    /// # Panics
+    /// Outside the memory, or not whole pages.
+    pub fn part(&self, offset: usize, bytes: usize) -> Memory {
+        self.check(offset, bytes);
+        assert!(offset.is_multiple_of(PAGE) && bytes.is_multiple_of(PAGE), "a part of DMA memory: expected whole pages, found {bytes} bytes at {offset}");
+        Memory { mapped: self.mapped.clone(), begin: self.begin + offset, bytes }
     }
 
     /// Bytes of it.
     pub fn len(&self) -> usize {
-        self.0.map.len()
+        self.bytes
     }
     /// Never: there is at least a page.
     pub fn is_empty(&self) -> bool {
@@ -78,22 +99,26 @@ impl Memory {
     }
     /// Whether it may be written to.
     pub fn writable(&self) -> bool {
-        self.0.writable
+        self.mapped.writable
     }
     /// The memfd behind it.
     pub fn fd(&self) -> BorrowedFd<'_> {
-        self.0.file.as_fd()
+        self.mapped.file.as_fd()
+    }
+    /// Where it begins in that memfd.
+    pub fn fd_offset(&self) -> u64 {
+        self.mapped.offset + self.begin as u64
     }
     /// First byte, for mapping it elsewhere. Valid as long as a clone of this exists.
     pub fn as_ptr(&self) -> *mut u8 {
-        self.0.map.as_mut_ptr()
+        self.mapped.map.as_mut_ptr().wrapping_add(self.begin)
     }
 
     fn check(&self, offset: usize, bytes: usize) {
         assert!(offset.checked_add(bytes).is_some_and(|end| end <= self.len()), "access to bytes {offset}..+{bytes} of {} bytes of DMA memory", self.len());
     }
     fn check_write(&self, offset: usize) {
-        assert!(self.0.writable, "write at {offset} to DMA memory that is shared for reading");
+        assert!(self.mapped.writable, "write at {offset} to DMA memory that is shared for reading");
     }
     fn byte(&self, offset: usize) -> &AtomicU8 {
         self.check(offset, 1);
@@ -189,97 +214,14 @@ impl Memory {
             self.byte(at + k).store(*b, Ordering::Relaxed);
         }
     }
+    /// Zeroes all of it.
+    pub fn clear(&self) {
+        let zeros = [0; PAGE];
+        (0..self.bytes).step_by(PAGE).for_each(|offset| self.copy_in(offset, &zeros));
+    }
 }
 
 fn system(what: &str, bytes: usize) -> impl FnOnce(std::io::Error) -> BusError {
     let what = format!("{what} of {bytes} bytes of DMA memory");
     move |source| BusError::System { what, source }
-}
-
-/// Makes [`Region`]s on one bus, and knows how much is out.
-#[derive(Clone)]
-pub struct DmaAllocator {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    bus: Arc<dyn Bus>,
-    iovas: Mutex<(IovaAllocator, u64)>,
-}
-
-impl DmaAllocator {
-    /// An allocator over all addresses that the bus allows.
-    pub fn new(bus: Arc<dyn Bus>) -> Self {
-        let iovas = Mutex::new((IovaAllocator::new(&bus.iova_ranges()), 0));
-        DmaAllocator { shared: Arc::new(Shared { bus, iovas }) }
-    }
-
-    /// Zeroed memory, mapped for the device at an address that is a multiple of its own size rounded up to a power of two.
-    ///
-    /// # Errors
-    /// No memory, no addresses, or the bus refuses the mapping.
-    pub fn allocate(&self, bytes: usize) -> Result<Region, BusError> {
-        let memory = Memory::new(bytes)?;
-        let size = memory.len() as u64;
-        let iova = {
-            let mut iovas = self.shared.iovas.lock().unwrap_or_else(PoisonError::into_inner);
-            let found = iovas.0.take(size, size.next_power_of_two());
-            iovas.1 += if found.is_some() { size } else { 0 };
-            found.ok_or_else(|| BusError::Mapping { iova: Iova(0), bytes: memory.len(), why: "no bus addresses left".into() })?
-        };
-        match self.shared.bus.map(&memory, iova) {
-            Ok(()) => Ok(Region { memory, iova, shared: self.shared.clone() }),
-            Err(e) => {
-                self.shared.release(iova, size);
-                Err(e)
-            }
-        }
-    }
-
-    /// Bytes mapped for the device now.
-    pub fn mapped(&self) -> u64 {
-        self.shared.iovas.lock().unwrap_or_else(PoisonError::into_inner).1
-    }
-}
-
-impl Shared {
-    fn release(&self, iova: Iova, bytes: u64) {
-        let mut iovas = self.iovas.lock().unwrap_or_else(PoisonError::into_inner);
-        iovas.0.give_back(iova, bytes);
-        iovas.1 -= bytes;
-    }
-}
-
-/// Memory that the device reaches. Unmapped when dropped.
-pub struct Region {
-    memory: Memory,
-    iova: Iova,
-    shared: Arc<Shared>,
-}
-
-impl Region {
-    /// Its bus address.
-    pub fn iova(&self) -> Iova {
-        self.iova
-    }
-    /// The memory.
-    pub fn memory(&self) -> &Memory {
-        &self.memory
-    }
-}
-
-impl Drop for Region {
-    fn drop(&mut self) {
-        // An address that could not be unmapped is not given out again: the device may still reach it.
-        match self.shared.bus.unmap(self.iova, self.memory.len()) {
-            Ok(()) => self.shared.release(self.iova, self.memory.len() as u64),
-            Err(error) => tracing::warn!(%error, "DMA memory stays mapped"),
-        }
-    }
-}
-
-impl core::fmt::Debug for Region {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Region({} bytes at {})", self.memory.len(), self.iova)
-    }
 }

@@ -11,7 +11,7 @@ pub use error::NicError;
 pub use report::{FlowReport, NicEvent, RawFrame};
 pub use wait::Wait;
 
-use crate::memory::{DmaAllocator, Region};
+use crate::dma::{DmaAllocator, Region};
 use crate::ring::{EventRing, RawRing, SubmissionRing};
 use crate::{Bus, BusError, Nanoseconds};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The three rings of a context. Indices run freely modulo 2^32; a ring's slot is the index modulo its size.
 
-use crate::memory::{DmaAllocator, Memory, Region};
-use crate::{BusError, Iova};
+use crate::dma::{DmaAllocator, Region};
+use crate::{BusError, Iova, Memory};
 use toe_contract::{command, event, raw};
 
 /// Commands to the device.

@@ -118,7 +118,7 @@ impl Bus for VfioUserBus {
         self.client.region_write_posted(VFIO_PCI_BAR0_REGION_INDEX, offset.into(), &value.to_le_bytes()).map_err(|e| error("writing a register", e))
     }
     fn map(&self, memory: &Memory, iova: Iova) -> Result<(), BusError> {
-        let map = DmaMap { iova: iova.0, size: memory.len() as u64, offset: 0, readable: true, writable: true };
+        let map = DmaMap { iova: iova.0, size: memory.len() as u64, offset: memory.fd_offset(), readable: true, writable: true };
         self.client.dma_map(map, memory.fd()).map_err(|e| BusError::Mapping { iova, bytes: memory.len(), why: e.to_string() })
     }
     fn unmap(&self, iova: Iova, bytes: usize) -> Result<(), BusError> {

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use rustix::fs::{fcntl_add_seals, ftruncate, memfd_create, MemfdFlags, SealFlags};
 use std::os::fd::OwnedFd;
 use toe_contract::command::{Command, Opcode};
+use toe_driver::dma::{DmaAllocator, SLAB};
 use toe_driver::iova::IovaAllocator;
-use toe_driver::memory::DmaAllocator;
 use toe_driver::ring::SubmissionRing;
 use toe_driver::{Iova, Memory};
 
@@ -87,9 +87,21 @@ fn memory_is_mapped_aligned_to_its_size_and_unmapped_when_dropped() {
     let small = dma.allocate(4096).unwrap();
     let big = dma.allocate(1 << 20).unwrap();
     assert_eq!(big.iova().0 % (1 << 20), 0);
-    assert_eq!((dma.mapped(), fake.state.lock().unwrap().mapped.len()), ((1 << 20) + 4096, 2));
-    drop((small, big));
-    assert_eq!((dma.mapped(), fake.state.lock().unwrap().mapped.len()), (0, 0));
+    let maps = || fake.state.lock().unwrap().mapped.len();
+    assert_eq!((dma.used(), dma.mapped(), maps()), ((1 << 20) + 4096, SLAB as u64, 1), "both in one slab");
+    let other = dma.allocate(1 << 20).unwrap();
+    let huge = dma.allocate(SLAB + 1).unwrap();
+    assert_eq!((dma.mapped(), maps()), (3 * SLAB as u64 + 4096, 3), "no room for a second MiB; too big for any");
+    assert_eq!(huge.iova().0 % (2 * SLAB as u64), 0);
+    big.memory().store32(0, 1);
+    let iova = big.iova();
+    drop(big);
+    let again = dma.allocate(1 << 20).unwrap();
+    assert_eq!((again.iova(), again.memory().load32(0), maps()), (iova, 0, 3), "the same place, zeroed, and nothing mapped for it");
+    drop((small, again));
+    assert_eq!(maps(), 2, "the first slab has gone");
+    drop((other, huge));
+    assert_eq!((dma.used(), dma.mapped(), maps()), (0, 0, 0));
     assert!(dma.allocate(1 << 31).is_err(), "there are not so many bus addresses");
 }
 

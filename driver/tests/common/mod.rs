@@ -49,7 +49,10 @@ impl Fake {
     }
     fn ring(state: &State, low: register::Register, log2: register::Register) -> (Memory, u32) {
         let at = |r: register::Register| state.registers.get(&(register::CONTEXTS + r.offset)).copied().unwrap_or(0);
-        (state.mapped[&u64::from(at(low))].clone(), at(log2))
+        let iova = u64::from(at(low));
+        let (base, memory) = state.mapped.iter().find(|(base, memory)| iova.wrapping_sub(**base) < memory.len() as u64).expect("mapped");
+        let offset = usize::try_from(iova - base).unwrap();
+        (memory.part(offset, memory.len() - offset), at(log2))
     }
     /// Writes an event as the engine does.
     pub fn event(&self, e: Event) {

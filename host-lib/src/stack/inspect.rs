@@ -124,7 +124,7 @@ impl Stack {
             flows: self.flows.len(),
             rings_used,
             rings,
-            dma_bytes: self.nic.dma().mapped(),
+            dma_bytes: self.nic.dma().used(),
             waiting_for_flow: self.wanting_flow.len(),
             timers: self.timers.len(),
             neighbours: self.arp.len(),
