@@ -36,6 +36,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) struct Arguments {
     #[command(flatten)]
     options: Options,
+    /// The device in a process of its own, reached over vfio-user
+    #[arg(long)]
+    separate: bool,
     /// Size of the file, in KiB
     #[arg(long, default_value_t = 1024)]
     kib: u32,
@@ -108,7 +111,7 @@ fn play(arguments: &Arguments, bar: &ProgressBar) -> Result<(Figures, String)> {
     let mut options = arguments.options.clone();
     let msl = *options.msl.get_or_insert(0.5);
     if let DeviceName::Behind(transport) = &options.device {
-        bail!("--device: the demonstration makes its own wire and needs a simulated device: expected sim:, found {transport}");
+        bail!("--device: the demonstration makes its own wire and needs a simulated device: expected sim:, found {transport}; --separate puts it into a process of its own");
     }
     let simulated = &mut options.simulated;
     if simulated.impair.is_none() {
@@ -132,7 +135,8 @@ fn play(arguments: &Arguments, bar: &ProgressBar) -> Result<(Figures, String)> {
     let (watched, watch) = Watched::new(options.simulated.faulty(tap));
     let wire = options.simulated.captured(watched, &clock)?;
     let place = Place { address: OURS, prefix: PREFIX, gateway: None };
-    let machine = Machine::on(wire, clock, place, &options)?;
+    let start = if arguments.separate { Machine::beside } else { Machine::on };
+    let machine = start(wire, clock, place, &options)?;
     let handle = machine.handle()?;
     serve::spawn(&handle, PORT, folder.path())?;
     kernel_server(&namespace, folder.path())?;
@@ -165,7 +169,7 @@ fn play(arguments: &Arguments, bar: &ProgressBar) -> Result<(Figures, String)> {
     text += &format!("\nCapture: {}\n", capture.display());
     let engine = format!("{:?}", options.simulated.engine).to_lowercase();
     let (cycles, wire) = snapshot.map_or((None, BTreeMap::new()), |s| (Some(s.cycles), s.wire.into_iter().collect()));
-    let figures = Figures { engine, device: "sim", ok: true, cycles, episodes, counters, wire };
+    let figures = Figures { engine, device: if arguments.separate { "vfio-user" } else { "sim" }, ok: true, cycles, episodes, counters, wire };
     machine.stop()?;
     Ok((figures, text))
 }

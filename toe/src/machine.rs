@@ -10,10 +10,10 @@ use std::time::Duration;
 use toe_contract::counter::COUNTERS;
 use toe_contract::register;
 use toe_driver::transport::Transport;
-use toe_driver::{Bus, Nanoseconds, Nic, NicConfig};
+use toe_driver::{Bus, Nanoseconds, Nic, NicConfig, Wait};
 use toe_host_lib::tcp::Settings;
 use toe_host_lib::{Config, Handle, Stack, StackThread};
-use toe_sim::device::{Snapshot, Threaded};
+use toe_sim::device::{DeviceProcess, Snapshot, Threaded};
 use toe_sim::time::WallClock;
 use toe_sim::wire::Wire;
 
@@ -40,12 +40,18 @@ impl FromStr for DeviceName {
 /// What every command that runs a machine takes.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// The device: sim: (simulated in this process), or vfio:BDF (a card bound to vfio-pci)
+    /// The device: sim: (simulated in this process), vfio-user:PATH (a `toe device` that listens there) or vfio:BDF (a card bound to vfio-pci)
     #[arg(long, default_value = "sim:")]
     pub(crate) device: DeviceName,
     /// Maximum segment lifetime in seconds; TIME_WAIT lasts twice as long [default: 60, or 0.5 in the demonstration]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) msl: Option<f64>,
+    /// How the stack waits for the device: interrupt, poll (costs a core), adaptive or adaptive:MICROSECONDS (looks for at most so long, then sleeps)
+    #[arg(long, default_value_t = Wait::Interrupt)]
+    pub(crate) wait: Wait,
+    /// Least time between two interrupts, in microseconds
+    #[arg(long, value_name = "MICROSECONDS", default_value_t = 0)]
+    pub(crate) holdoff: u32,
     #[command(flatten)]
     pub(crate) simulated: Simulated,
 }
@@ -64,7 +70,12 @@ pub(crate) struct Machine {
     stack: Option<StackThread>,
     /// The device, if it is simulated here.
     simulated: Option<Arc<Threaded>>,
+    /// The device's process, if it was started here.
+    process: Option<DeviceProcess>,
 }
+
+/// How long a device in another process may take to end when its client has gone.
+const GOODBYE: Duration = Duration::from_secs(10);
 
 impl Machine {
     /// Starts one whose device is simulated in this process, on this wire.
@@ -72,6 +83,18 @@ impl Machine {
         let device = options.simulated.device(wire)?;
         let simulated = Arc::new(Threaded::start(clock, device)?);
         Ok(Machine { simulated: Some(simulated.clone()), ..Machine::with(simulated, place, options)? })
+    }
+
+    /// Starts one whose device is simulated in another process, on this wire.
+    pub(crate) fn beside(wire: Box<dyn Wire>, clock: WallClock, place: Place, options: &Options) -> Result<Machine> {
+        let program = std::env::current_exe().context("this program's own path")?;
+        let simulated = &options.simulated;
+        let engine = format!("--engine={:?}", simulated.engine).to_lowercase();
+        let wave: Option<String> = simulated.wave().map(|path| format!("--wave={}", path.display()));
+        let arguments: Vec<&str> = [Some(engine.as_str()), wave.as_deref()].into_iter().flatten().collect();
+        let process = DeviceProcess::start(&program, &arguments, wire, clock)?;
+        let bus = Transport::VfioUser(process.socket().to_owned()).open()?;
+        Ok(Machine { process: Some(process), ..Machine::with(bus, place, options)? })
     }
 
     /// Starts one with the device behind a transport, whose wire is not ours.
@@ -84,7 +107,8 @@ impl Machine {
     }
 
     fn with(bus: Arc<dyn Bus>, place: Place, options: &Options) -> Result<Machine> {
-        let nic = NicConfig { hash_key: rand::random(), ..NicConfig::default() };
+        let holdoff = Nanoseconds::from_micros(options.holdoff.into());
+        let nic = NicConfig { hash_key: rand::random(), wait: options.wait, holdoff, ..NicConfig::default() };
         let nic = Nic::open(bus.clone(), nic).context("opening the device")?;
         let mut settings = Settings::default();
         if let Some(msl) = options.msl {
@@ -95,7 +119,7 @@ impl Machine {
         }
         let config = Config { address: place.address, prefix: place.prefix, gateway: place.gateway, settings, ..Config::default() };
         let stack = Stack::new(nic, config)?.spawn()?;
-        Ok(Machine { bus, stack: Some(stack), simulated: None })
+        Ok(Machine { bus, stack: Some(stack), simulated: None, process: None })
     }
 
     /// What applications open sockets with.
@@ -120,11 +144,14 @@ impl Machine {
 
     /// Ends the stack and closes the device.
     pub(crate) fn stop(self) -> Result<()> {
-        let Machine { bus, stack, simulated } = self;
+        let Machine { bus, stack, simulated, process } = self;
         if let Some(stack) = stack {
             stack.stop()?;
         }
         drop((bus, simulated));
+        if let Some(process) = process {
+            process.end(GOODBYE)?;
+        }
         Ok(())
     }
 }

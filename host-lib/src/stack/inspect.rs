@@ -53,7 +53,7 @@ pub struct Statistics {
     pub rings_used: usize,
     /// Pairs of rings there are.
     pub rings: usize,
-    /// Bytes of DMA memory mapped for the device, rings of the driver included.
+    /// Bytes of DMA memory in use, rings of the driver included.
     pub dma_bytes: u64,
     /// Connections that wait for a flow number.
     pub waiting_for_flow: usize,
