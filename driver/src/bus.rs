@@ -67,6 +67,9 @@ pub enum BusError {
     /// The device does not answer any more.
     #[error("the device is gone: {0}")]
     Gone(String),
+    /// The kernel's side is not ready for the device.
+    #[error(transparent)]
+    NotReady(#[from] crate::sysfs::SysfsError),
     /// An access outside BAR 0, or not aligned.
     #[error("register access at {offset:#x}: expected a multiple of 4 below {size:#x}")]
     Offset {

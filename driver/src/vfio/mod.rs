@@ -2,16 +2,18 @@
 //!
 //! Needs an IOMMU and the right to open `/dev/vfio/<group>`. Facts of the kernel's side that this file is written to:
 //! bus mastering is off after open and after every reset; `region_read` of the crate swallows errors, so configuration space is read with
-//! `pread`; 0xfee0_0000 to 0xfeef_ffff is the interrupt window of x86 and must not be mapped.
+//! `pread`; so does its `reset`; 0xfee0_0000 to 0xfeef_ffff is the interrupt window of x86 and must not be mapped.
+
+mod kernel;
 
 use crate::bus::{Bus, BusError, Waker};
 use crate::interrupt::Interrupt;
+use crate::sysfs::Sysfs;
 use crate::window::{check, Windows};
 use crate::{Iova, Memory, Nanoseconds};
 use core::ops::RangeInclusive;
 use std::fs::File;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{fence, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,7 +33,12 @@ pub struct VfioBus {
     ops: Arc<dyn VfioOps>,
     interrupt: Interrupt,
     opened: Instant,
+    ranges: Vec<RangeInclusive<u64>>,
+    bdf: String,
 }
+
+/// Where bus addresses are looked for if the kernel does not tell: below and above the interrupt window, 39 bits wide, as the narrowest IOMMU.
+const RANGES: [RangeInclusive<u64>; 2] = [0x10_0000..=0xfedf_ffff, 0x1_0000_0000..=0x7f_ffff_ffff];
 
 impl VfioBus {
     /// Opens the function with that address (`0000:01:00.0`), which must be bound to `vfio-pci`.
@@ -39,13 +46,19 @@ impl VfioBus {
     /// # Errors
     /// Says what is missing: the function, its binding, the group's permission, an IOMMU.
     pub fn open(bdf: &str) -> Result<VfioBus, BusError> {
-        let path = sysfs(bdf)?;
+        let sysfs = Sysfs::default();
+        let group = sysfs.openable(bdf)?;
+        let path = sysfs.folder(bdf)?;
         let vfio = |what: &'static str| {
             move |e: vfio_ioctls::VfioError| BusError::System { what: format!("{what} of {bdf}"), source: std::io::Error::other(e.to_string()) }
         };
-        let ops: Arc<dyn VfioOps> = Arc::new(VfioContainer::new(None).map_err(vfio("opening the VFIO container"))?);
-        let device = VfioDevice::new(&path, ops.clone(), true).map_err(vfio("opening the VFIO device"))?;
-        let bus = VfioBus { windows: map_bar(&device)?, device, ops, interrupt: Interrupt::new()?, opened: Instant::now() };
+        let container = Arc::new(VfioContainer::new(None).map_err(vfio("opening the VFIO container"))?);
+        let device = VfioDevice::new(&path, container.clone(), true).map_err(vfio("opening the VFIO device"))?;
+        let ranges = kernel::iova_ranges(&*container).map_err(|source| BusError::System { what: "asking the IOMMU for its bus addresses".into(), source })?;
+        let ranges = ranges.unwrap_or_else(|| RANGES.to_vec());
+        tracing::info!(bdf, group, ?ranges, "VFIO device open");
+        let windows = map_bar(&device)?;
+        let bus = VfioBus { windows, device, ops: container, interrupt: Interrupt::new()?, opened: Instant::now(), ranges, bdf: bdf.to_owned() };
         bus.become_master()?;
         bus.device.enable_msix(vec![bus.interrupt.device()]).map_err(vfio("enabling MSI-X"))?;
         Ok(bus)
@@ -71,24 +84,6 @@ impl VfioBus {
             Err(e) => Err(BusError::System { what: format!("access to region {region} at {at:#x}"), source: e.into() }),
         }
     }
-}
-
-/// The function's folder in sysfs.
-fn sysfs(bdf: &str) -> Result<PathBuf, BusError> {
-    let path = Path::new("/sys/bus/pci/devices").join(bdf);
-    let parts: Vec<&str> = bdf.split([':', '.']).collect();
-    let hex = |s: &str, n: usize| s.len() == n && s.bytes().all(|b| b.is_ascii_hexdigit());
-    if !matches!(parts[..], [d, b, s, f] if hex(d, 4) && hex(b, 2) && hex(s, 2) && hex(f, 1)) {
-        return Err(BusError::Gone(format!("a PCI address is expected in the form 0000:01:00.0, found {bdf:?}")));
-    }
-    if !path.exists() {
-        return Err(BusError::Gone(format!("there is no PCI function {bdf} ({} does not exist)", path.display())));
-    }
-    let driver = std::fs::read_link(path.join("driver")).ok().and_then(|d| Some(d.file_name()?.to_string_lossy().into_owned()));
-    if driver.as_deref() != Some("vfio-pci") {
-        return Err(BusError::Gone(format!("{bdf} is expected to be bound to vfio-pci, found {}", driver.as_deref().unwrap_or("no driver"))));
-    }
-    Ok(path)
 }
 
 /// Maps BAR 0, or those parts of it that the kernel lets us map.
@@ -138,10 +133,10 @@ impl Bus for VfioBus {
         self.ops.vfio_dma_unmap(iova.0, bytes).map_err(|e| BusError::Mapping { iova, bytes, why: e.to_string() })
     }
     fn iova_ranges(&self) -> Vec<RangeInclusive<u64>> {
-        vec![0x10_0000..=0xfedf_ffff, 0x1_0000_0000..=0x7f_ffff_ffff]
+        self.ranges.clone()
     }
     fn reset(&self) -> Result<(), BusError> {
-        self.device.reset();
+        kernel::reset(&self.device).map_err(|source| BusError::System { what: format!("reset of {}", self.bdf), source })?;
         self.become_master()
     }
     fn wait(&self, until: Nanoseconds) -> Result<(), BusError> {
