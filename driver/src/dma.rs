@@ -4,13 +4,13 @@
 //! of once for each 4 KiB. Larger memory is a slab of its own. A slab is unmapped when its last part goes.
 
 use crate::iova::IovaAllocator;
-use crate::memory::PAGE;
+use crate::memory::{HUGE_PAGE, PAGE};
 use crate::{Bus, BusError, Iova, Memory};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Bytes of a slab.
-pub const SLAB: usize = 2 << 20;
+pub const SLAB: usize = HUGE_PAGE;
 
 /// Makes [`Region`]s on one bus, and knows how much is out.
 #[derive(Clone)]

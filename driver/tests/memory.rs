@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use toe_contract::command::{Command, Opcode};
 use toe_driver::dma::{DmaAllocator, SLAB};
 use toe_driver::iova::IovaAllocator;
+use toe_driver::memory::{HUGE_PAGE, PAGE};
 use toe_driver::ring::SubmissionRing;
 use toe_driver::{Iova, Memory};
 
@@ -90,8 +91,8 @@ fn memory_is_mapped_aligned_to_its_size_and_unmapped_when_dropped() {
     let maps = || fake.state.lock().unwrap().mapped.len();
     assert_eq!((dma.used(), dma.mapped(), maps()), ((1 << 20) + 4096, SLAB as u64, 1), "both in one slab");
     let other = dma.allocate(1 << 20).unwrap();
-    let huge = dma.allocate(SLAB + 1).unwrap();
-    assert_eq!((dma.mapped(), maps()), (3 * SLAB as u64 + 4096, 3), "no room for a second MiB; too big for any");
+    let huge = dma.allocate(2 * SLAB).unwrap();
+    assert_eq!((dma.mapped(), maps()), (4 * SLAB as u64, 3), "no room for a second MiB; too big for any");
     assert_eq!(huge.iova().0 % (2 * SLAB as u64), 0);
     big.memory().store32(0, 1);
     let iova = big.iova();
@@ -114,6 +115,19 @@ fn nobody_can_shrink_memory_under_whoever_maps_it() {
     memory.store32(4096 + 8, 0x1234_5678);
     other.store32(12, 0x9abc_def0);
     assert_eq!((other.load32(8), memory.load32(4096 + 12)), (0x1234_5678, 0x9abc_def0));
+}
+
+/// With huge pages and without (`echo 4 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages` for the former): whole pages, zeroed, sealed, shared.
+#[test]
+fn large_memory_is_made_of_huge_pages_or_of_others() {
+    let memory = Memory::new(HUGE_PAGE + 1).unwrap();
+    assert!([HUGE_PAGE + PAGE, 2 * HUGE_PAGE].contains(&memory.len()), "{} bytes", memory.len());
+    assert_eq!(ftruncate(memory.fd(), 0), Err(rustix::io::Errno::PERM));
+    let other = Memory::shared(memory.fd().try_clone_to_owned().unwrap(), 0, memory.len(), true).unwrap();
+    let last = memory.len() - 8;
+    assert_eq!((memory.load64(0), memory.load64(last)), (0, 0));
+    memory.store64(last, 7);
+    assert_eq!(other.load64(last), 7);
 }
 
 fn memfd(bytes: u64, seals: SealFlags) -> OwnedFd {
