@@ -1,5 +1,6 @@
 //! `cargo xtask`: everything a person types. Each command installs what it lacks (as root, with apt-get) or prints the one line to run.
 
+mod fuzz;
 mod guest;
 mod run;
 mod setup;
@@ -39,6 +40,8 @@ enum Command {
     Synth(synth::Arguments),
     /// What is too long for CI: 100 MiB each way over a bad wire, ten million random segments
     Soak(soak::Arguments),
+    /// Looks for inputs that a target in fuzz/ cannot stand; keeps those that led to new places
+    Fuzz(fuzz::Arguments),
     /// Measures the engine; prints a table and writes JSON
     #[command(disable_help_flag = true)]
     Bench {
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::TestVfio(arguments) => setup::ensure(setup::GUEST).and_then(|()| test_vfio::run(&arguments)),
         Command::Synth(arguments) => setup::ensure(setup::BUILD).and_then(|()| synth::run(&arguments)),
         Command::Soak(arguments) => setup::ensure(setup::TEST).and_then(|()| soak::run(&arguments)),
+        Command::Fuzz(arguments) => setup::ensure(setup::FUZZ).and_then(|()| fuzz::run(&arguments)),
         Command::Bench { arguments } => setup::ensure(setup::BUILD).and_then(|()| run::toe("bench", &arguments)),
     };
     match done {

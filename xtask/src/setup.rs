@@ -36,6 +36,9 @@ pub(crate) const TEST: &[Need] = &[
     need("tshark", "tshark"),
 ];
 
+/// To build libFuzzer.
+pub(crate) const FUZZ: &[Need] = &[need("g++", "g++")];
+
 /// To run the guest: what unpacks Debian's packages, and the host's side of the wire. QEMU itself is fetched beside the system.
 pub(crate) const GUEST: &[Need] =
     &[need("apt-get", "apt"), need("dpkg", "dpkg"), need("xz", "xz-utils"), need("strip", "binutils"), need("ip", "iproute2"), need("curl", "curl")];

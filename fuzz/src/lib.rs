@@ -1,0 +1,13 @@
+//! Fuzz targets, each a function over bytes that panics if something is wrong.
+//!
+//! `cargo xtask fuzz TARGET` lets libFuzzer look for bytes; those that led to new places are kept in `corpus/TARGET`, and `tests/corpus.rs` runs
+//! them all again in every `cargo test`. How to add a target: `README.md`.
+
+mod input;
+pub mod vfio_user_server;
+
+/// A target: its name (that of its folder under `corpus`, too), and what it does with an input.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: &[Target] = &[("vfio_user_server", vfio_user_server::run)];
