@@ -17,9 +17,6 @@ use std::sync::Arc;
 /// Pages are this long; sizes are rounded up to it.
 pub const PAGE: usize = 4096;
 
-/// Huge pages are this long: one entry of an IOMMU and of its cache instead of 512.
-pub const HUGE_PAGE: usize = 2 << 20;
-
 /// Memory in a memfd, or a part of it, so that it can be pinned by the kernel or shared with another process. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Memory {
@@ -39,25 +36,14 @@ struct Mapped {
 }
 
 impl Memory {
-    /// At least `bytes` of zeroed memory: from [`HUGE_PAGE`] on in huge pages if the system has enough of them to spare.
+    /// At least `bytes` of zeroed memory.
     ///
     /// # Errors
     /// The system has none, or does not allow it.
     pub fn new(bytes: usize) -> Result<Memory, BusError> {
-        if bytes >= HUGE_PAGE {
-            // The system promises the pages when they are mapped: if that goes well, touching them does.
-            match Memory::allocate(bytes.next_multiple_of(HUGE_PAGE), MemfdFlags::HUGETLB | MemfdFlags::HUGE_2MB) {
-                Ok(memory) => return Ok(memory),
-                Err(error) => tracing::debug!(%error, "no huge pages"),
-            }
-        }
-        Memory::allocate(bytes.max(1).next_multiple_of(PAGE), MemfdFlags::empty())
-    }
-
-    fn allocate(bytes: usize, pages: MemfdFlags) -> Result<Memory, BusError> {
+        let bytes = bytes.max(1).next_multiple_of(PAGE);
         let system = |what: &str| system(what, bytes);
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | pages;
-        let fd = memfd_create("toe-dma", flags).map_err(|e| system("memfd_create")(e.into()))?;
+        let fd = memfd_create("toe-dma", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).map_err(|e| system("memfd_create")(e.into()))?;
         let file = File::from(fd);
         file.set_len(bytes as u64).map_err(system("allocation"))?;
         fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW).map_err(|e| system("sealing")(e.into()))?;
@@ -166,6 +152,14 @@ impl Memory {
     pub fn store32(&self, offset: usize, value: u32) {
         self.check_write(offset);
         self.word32(offset).store(value.to_le(), Ordering::Release);
+    }
+    /// Takes 32 bits away and leaves others; what was written before them is seen by later reads (acquire).
+    ///
+    /// # Panics
+    /// Outside the memory or unaligned.
+    pub fn swap32(&self, offset: usize, value: u32) -> u32 {
+        self.check_write(offset);
+        u32::from_le(self.word32(offset).swap(value.to_le(), Ordering::AcqRel))
     }
     /// Writes 64 bits, after all earlier writes (release).
     ///

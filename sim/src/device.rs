@@ -8,13 +8,15 @@
 //! [`Threaded`] runs the device in a thread of its own, in real time, for peers that live in real time. A [`World`] runs one or
 //! several devices in the caller's thread, in virtual time that skips what nobody does: the same run every time.
 
+mod doorbells;
 mod lockstep;
 mod process;
 mod threaded;
 
+pub use doorbells::Doorbells;
 pub use lockstep::{LockstepNic, Stopped, World};
 pub use process::{DeviceProcess, ProcessError};
-pub use threaded::{Snapshot, Threaded};
+pub use threaded::{Snapshot, Threaded, Upstream};
 
 use crate::engine::Engine;
 use crate::root_complex::{MapError, RootComplex, Timing};

@@ -195,16 +195,23 @@ impl RootComplex {
     /// # Errors
     /// `iova` is not a multiple of a page, or something is mapped there already.
     pub fn map(&mut self, iova: u64, memory: &Memory, writable: bool) -> Result<(), MapError> {
-        self.map_with(iova, memory, Permission { read: true, write: writable })
+        self.map_part(iova, memory, 0, memory.len(), Permission { read: true, write: writable })
     }
 
-    /// The same with a say in what the device may do.
+    /// Lets the device reach `length` bytes from `offset` on of somebody's memory, and do there what it may.
     ///
     /// # Errors
-    /// As [`map`](RootComplex::map).
-    pub fn map_with(&mut self, iova: u64, memory: &Memory, permission: Permission) -> Result<(), MapError> {
-        // SAFETY: `Memory` is accessed by atomics only, and the clone kept in the region keeps it alive.
-        unsafe { self.map_region(iova, memory.as_ptr(), memory.len() as u64, permission, Some(memory.clone())) }
+    /// Not whole pages, a part that runs over the memory's end, or something mapped there already.
+    pub fn map_part(&mut self, iova: u64, memory: &Memory, offset: usize, length: usize, permission: Permission) -> Result<(), MapError> {
+        let length64 = length as u64;
+        if offset.checked_add(length).is_none_or(|end| end > memory.len()) {
+            return Err(MapError::NotPages { iova, length: length64 });
+        }
+        // SAFETY: `offset` lies inside the memory.
+        let address = unsafe { memory.as_ptr().add(offset) };
+        let permission = Permission { write: permission.write && memory.writable(), ..permission };
+        // SAFETY: the part lies inside the memory, which is accessed by atomics only, and the clone kept in the region keeps it alive.
+        unsafe { self.map_region(iova, address, length64, permission, Some(memory.clone())) }
     }
 
     /// Lets the device reach `length` bytes at `address` from `iova` on.

@@ -3,14 +3,17 @@
 //! Register writes are posted: they go through a channel, in order, and the caller does not wait. Reads wait for their answer. When there is nothing
 //! to do, the thread sleeps in `poll` until the wire is readable, a request comes (an eventfd), or the next deadline.
 
-use super::{check_offset, iova_ranges, map, unmap, Device, DeviceError};
-use crate::root_complex::Statistics;
+mod runner;
+
+use super::{check_offset, iova_ranges, map, unmap, Device, Doorbells};
+use crate::root_complex::{Fault, Statistics};
 use crate::time::{Clock, Nanoseconds, WallClock};
-use crate::wire::{wait, Count};
-use crossbeam_channel::{bounded, unbounded, Receiver, RecvTimeoutError, Sender, TryRecvError};
+use crate::wire::Count;
+use crossbeam_channel::{bounded, unbounded, Receiver, RecvTimeoutError, Sender};
+use runner::{Request, Runner};
 use rustix::event::{eventfd, EventfdFlags};
 use std::ops::RangeInclusive;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -19,13 +22,6 @@ use toe_driver::{Bus, BusError, Iova, Memory, Waker};
 
 /// How long a caller waits for an answer of the thread.
 const ANSWER: Duration = Duration::from_secs(10);
-/// Cycles between two looks at requests and wire.
-const BATCH: u64 = 256;
-/// The longest sleep.
-const LONGEST_SLEEP: Nanoseconds = Nanoseconds::from_secs(1);
-/// The longest sleep with a wire that cannot wake us.
-const DEAF_SLEEP: Nanoseconds = Nanoseconds::from_millis(1);
-
 /// What a running device has done so far.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -37,14 +33,30 @@ pub struct Snapshot {
     pub wire: Vec<Count>,
 }
 
-enum Request {
-    Read(u32, Sender<u32>),
-    Write(u32, u32),
-    Map(Memory, Iova, Sender<Result<(), BusError>>),
-    Unmap(Iova, usize, Sender<Result<(), BusError>>),
-    Reset(Sender<Result<(), BusError>>),
-    Look(Sender<Snapshot>),
-    Stop,
+/// What a device in a thread tells, outside of memory, to whoever holds it. Called in the device's thread: it must not wait.
+pub trait Upstream: Send {
+    /// An interrupt, behind everything that the device wrote before it.
+    fn interrupt(&mut self, vector: u16);
+
+    /// An access to memory was answered with an error.
+    fn fault(&mut self, fault: Fault) {
+        let _ = fault;
+    }
+
+    /// The device has stopped for good.
+    fn stopped(&mut self, reason: &str);
+}
+
+/// Wakes [`Bus::wait`]; the reason of an end is asked for there.
+impl Upstream for Sender<()> {
+    fn interrupt(&mut self, _: u16) {
+        // Full: one is waiting to be seen already.
+        let _ = self.try_send(());
+    }
+
+    fn stopped(&mut self, _: &str) {
+        self.interrupt(0);
+    }
 }
 
 /// What both sides of the channel see.
@@ -84,11 +96,25 @@ pub struct Threaded {
 }
 
 impl Threaded {
-    /// Starts a thread that runs the device, with this clock.
+    /// Starts a thread that runs the device, with this clock. Interrupts end [`Bus::wait`].
     ///
     /// # Errors
     /// The system gives no thread or eventfd.
     pub fn start(clock: WallClock, device: Device) -> Result<Threaded, BusError> {
+        let (signal, signals) = bounded(1);
+        Threaded::spawn(clock, device, Box::new(signal.clone()), signal, signals)
+    }
+
+    /// The same for a holder that is told of interrupts and faults itself.
+    ///
+    /// # Errors
+    /// The system gives no thread or eventfd.
+    pub fn with_upstream(clock: WallClock, device: Device, upstream: Box<dyn Upstream>) -> Result<Threaded, BusError> {
+        let (signal, signals) = bounded(1);
+        Threaded::spawn(clock, device, upstream, signal, signals)
+    }
+
+    fn spawn(clock: WallClock, device: Device, upstream: Box<dyn Upstream>, signal: Sender<()>, signals: Receiver<()>) -> Result<Threaded, BusError> {
         let system = |what: &str| {
             let what = what.to_string();
             move |source: std::io::Error| BusError::System { what, source }
@@ -96,17 +122,39 @@ impl Threaded {
         let doorbell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(|e| system("eventfd")(e.into()))?;
         let shared = Arc::new(Shared { asleep: AtomicBool::new(false), doorbell, gone: Mutex::new(None) });
         let (requests, incoming) = unbounded();
-        let (signal, signals) = bounded(1);
-        let mut runner = Runner { device, shared: shared.clone(), requests: incoming, interrupt: signal.clone(), clock };
-        let run = move || {
-            if let Err(error) = runner.run() {
-                tracing::error!(%error, "the simulated device has stopped");
-                runner.shared.set_gone(error.to_string());
-                let _ = runner.interrupt.try_send(());
-            }
-        };
-        let thread = std::thread::Builder::new().name("toe-sim".into()).spawn(run).map_err(system("thread of the simulator"))?;
+        let mut runner = Runner::new(device, shared.clone(), incoming, upstream, clock);
+        let thread = std::thread::Builder::new().name("toe-sim".into()).spawn(move || runner.run()).map_err(system("thread of the simulator"))?;
         Ok(Threaded { shared, requests, signal, signals, clock, thread: Some(thread) })
+    }
+
+    /// Does something with the device in its thread, after everything asked before.
+    ///
+    /// # Errors
+    /// The device is gone, or does not answer.
+    pub fn with<T: Send + 'static>(&self, work: impl FnOnce(&mut Device) -> T + Send + 'static) -> Result<T, BusError> {
+        // Who asked may have given up; then nobody takes the answer.
+        self.ask(|answer| Request::Work(Box::new(move |device| drop(answer.send(work(device))))))
+    }
+
+    /// Resets the function; afterwards it is bus master, or not.
+    ///
+    /// # Errors
+    /// The device is gone, or does not finish its reset.
+    pub fn reset_function(&self, master: bool) -> Result<(), BusError> {
+        self.ask(|answer| Request::Reset(master, answer))?
+    }
+
+    /// From now on looks at these doorbells as well, or at none. While it does, it sleeps for 50 us at most.
+    ///
+    /// # Errors
+    /// The device is gone, or does not answer.
+    pub fn set_doorbells(&self, doorbells: Option<Doorbells>) -> Result<(), BusError> {
+        self.ask(|answer| Request::Doorbells(doorbells, answer))
+    }
+
+    /// Makes it look at its doorbells now.
+    pub fn wake(&self) {
+        self.shared.wake();
     }
 
     /// What it did so far.
@@ -114,7 +162,7 @@ impl Threaded {
     /// # Errors
     /// The device is gone.
     pub fn snapshot(&self) -> Result<Snapshot, BusError> {
-        self.ask(Request::Look)
+        self.with(|device| Snapshot { cycles: device.engine().cycles(), bus: device.host().statistics(), wire: device.wire().counts() })
     }
 
     fn post(&self, request: Request) -> Result<(), BusError> {
@@ -155,11 +203,12 @@ impl Bus for Threaded {
     }
 
     fn map(&self, memory: &Memory, iova: Iova) -> Result<(), BusError> {
-        self.ask(|answer| Request::Map(memory.clone(), iova, answer))?
+        let memory = memory.clone();
+        self.with(move |device| map(device.host_mut(), &memory, iova))?
     }
 
     fn unmap(&self, iova: Iova, bytes: usize) -> Result<(), BusError> {
-        self.ask(|answer| Request::Unmap(iova, bytes, answer))?
+        self.with(move |device| unmap(device.host_mut(), iova, bytes))?
     }
 
     fn iova_ranges(&self) -> Vec<RangeInclusive<u64>> {
@@ -167,7 +216,7 @@ impl Bus for Threaded {
     }
 
     fn reset(&self) -> Result<(), BusError> {
-        self.ask(Request::Reset)?
+        self.reset_function(true)
     }
 
     fn wait(&self, until: Nanoseconds) -> Result<(), BusError> {
@@ -194,77 +243,5 @@ impl Bus for Threaded {
 
     fn relax(&self) {
         std::thread::yield_now();
-    }
-}
-
-/// The thread's side.
-struct Runner {
-    device: Device,
-    shared: Arc<Shared>,
-    requests: Receiver<Request>,
-    interrupt: Sender<()>,
-    clock: WallClock,
-}
-
-impl Runner {
-    fn run(&mut self) -> Result<(), DeviceError> {
-        loop {
-            let asked = match self.serve() {
-                Some(asked) => asked,
-                None => return Ok(()),
-            };
-            let worked = self.device.step(self.clock.now(), BATCH)?;
-            if !self.device.host_mut().take_interrupts().is_empty() {
-                // Full: one is waiting to be seen already.
-                let _ = self.interrupt.try_send(());
-            }
-            if !asked && !worked {
-                self.sleep()?;
-            }
-        }
-    }
-
-    /// Serves the requests that are there: whether there were some; `None` to stop.
-    fn serve(&mut self) -> Option<bool> {
-        let mut asked = false;
-        loop {
-            let request = match self.requests.try_recv() {
-                Ok(request) => request,
-                Err(TryRecvError::Empty) => return Some(asked),
-                Err(TryRecvError::Disconnected) => return None,
-            };
-            asked = true;
-            // Who asked may have given up; then nobody takes the answer.
-            match request {
-                Request::Write(offset, value) => self.device.write(offset, value),
-                Request::Read(offset, answer) => drop(answer.send(self.device.read(offset))),
-                Request::Map(memory, iova, answer) => drop(answer.send(map(self.device.host_mut(), &memory, iova))),
-                Request::Unmap(iova, bytes, answer) => drop(answer.send(unmap(self.device.host_mut(), iova, bytes))),
-                Request::Reset(answer) => drop(answer.send(self.device.reset(self.clock.now()).map_err(|e| BusError::Gone(e.to_string())))),
-                Request::Look(answer) => drop(answer.send(self.snapshot())),
-                Request::Stop => return None,
-            }
-        }
-    }
-
-    fn snapshot(&self) -> Snapshot {
-        Snapshot { cycles: self.device.engine().cycles(), bus: self.device.host().statistics(), wire: self.device.wire().counts() }
-    }
-
-    /// Until a request, a frame, or something that is due.
-    fn sleep(&self) -> Result<(), DeviceError> {
-        self.shared.asleep.store(true, Ordering::SeqCst);
-        // Who sends after this sees `asleep`, and rings.
-        if self.requests.is_empty() {
-            let longest = if self.device.wire().poll_fd().is_some() { LONGEST_SLEEP } else { DEAF_SLEEP };
-            let left = self.device.next_event().map_or(longest, |due| due - self.clock.now());
-            let fds: Vec<_> = [Some(self.shared.doorbell.as_fd()), self.device.wire().poll_fd()].into_iter().flatten().collect();
-            wait(&fds, left.min(longest)).map_err(|source| crate::wire::WireError::Io { what: "poll".into(), source })?;
-        }
-        self.shared.asleep.store(false, Ordering::SeqCst);
-        let mut rung = [0; 8];
-        // Not rung: it would block.
-        let _ = rustix::io::read(&self.shared.doorbell, &mut rung);
-        Ok(())
     }
 }
