@@ -3,6 +3,7 @@
 mod bench;
 mod bind;
 mod demo;
+mod device;
 mod follow;
 mod get;
 mod http;
@@ -33,6 +34,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Fetches a file by HTTP/1.1, over the device
     Get(get::Arguments),
+    /// The simulated FPGA as a PCI function that other processes open by vfio-user
+    Device(device::Arguments),
     /// Lists the sockets of a running `toe serve`
     Ss(ss::Arguments),
     /// Lists the NICs of this machine and says what each waits for
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Get(arguments) => get::run(&arguments),
+        Command::Device(arguments) => device::run(&arguments),
         Command::Ss(arguments) => ss::run(&arguments),
         Command::Devices(arguments) => bind::devices(&arguments),
         Command::Bind(arguments) => bind::bind(&arguments),
