@@ -17,6 +17,9 @@ use std::sync::Arc;
 /// Pages are this long; sizes are rounded up to it.
 pub const PAGE: usize = 4096;
 
+/// Huge pages are this long: one entry of an IOMMU and of its cache instead of 512.
+pub const HUGE_PAGE: usize = 2 << 20;
+
 /// Memory in a memfd, or a part of it, so that it can be pinned by the kernel or shared with another process. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Memory {
@@ -36,14 +39,25 @@ struct Mapped {
 }
 
 impl Memory {
-    /// At least `bytes` of zeroed memory.
+    /// At least `bytes` of zeroed memory: from [`HUGE_PAGE`] on in huge pages if the system has enough of them to spare.
     ///
     /// # Errors
     /// The system has none, or does not allow it.
     pub fn new(bytes: usize) -> Result<Memory, BusError> {
-        let bytes = bytes.max(1).next_multiple_of(PAGE);
+        if bytes >= HUGE_PAGE {
+            // The system promises the pages when they are mapped: if that goes well, touching them does.
+            match Memory::allocate(bytes.next_multiple_of(HUGE_PAGE), MemfdFlags::HUGETLB | MemfdFlags::HUGE_2MB) {
+                Ok(memory) => return Ok(memory),
+                Err(error) => tracing::debug!(%error, "no huge pages"),
+            }
+        }
+        Memory::allocate(bytes.max(1).next_multiple_of(PAGE), MemfdFlags::empty())
+    }
+
+    fn allocate(bytes: usize, pages: MemfdFlags) -> Result<Memory, BusError> {
         let system = |what: &str| system(what, bytes);
-        let fd = memfd_create("toe-dma", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).map_err(|e| system("memfd_create")(e.into()))?;
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | pages;
+        let fd = memfd_create("toe-dma", flags).map_err(|e| system("memfd_create")(e.into()))?;
         let file = File::from(fd);
         file.set_len(bytes as u64).map_err(system("allocation"))?;
         fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW).map_err(|e| system("sealing")(e.into()))?;
