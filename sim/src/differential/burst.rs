@@ -5,7 +5,8 @@
 //! memory, interrupts and counters are the same to the last bit, and so are frames, but that a pure ACK may overtake segments that wait.
 //!
 //! Not determined, so kept out of a burst: a lookup at the moment in which its flow is installed, the order of injected frames and those from the wire,
-//! registers that change while frames are under way. They are done one at a time between bursts.
+//! registers that change while frames are under way. They are done one at a time between bursts; and nothing is injected while the engine stands, for then
+//! the frame waits before the receive path, and those of the next burst pass it.
 
 use super::difference::Difference;
 use super::pair::{Episode, Outcome};
@@ -87,7 +88,7 @@ fn alone<E: Engine>(episode: &mut Episode<E>) -> Result<(), Box<Difference>> {
     let (delayed_ack, longest) = (episode.delayed_ack, episode.max_frame);
     let flow = episode.flow(place);
     let stimulus = match episode.sides[place].setup {
-        Some(setup) if episode.random.random_ratio(1, 4) => stimulus::inject(&flow, &setup, longest, &mut episode.random),
+        Some(setup) if episode.random.random_ratio(1, 4) && !episode.stands => stimulus::inject(&flow, &setup, longest, &mut episode.random),
         _ => stimulus::surroundings(delayed_ack, true, &mut episode.random),
     };
     episode.apply(&stimulus)?;
