@@ -136,6 +136,9 @@ impl Came {
 /// # Errors
 /// The other side is gone, or takes nothing before `end`.
 pub fn send(stream: impl AsFd, header: &Header, body: &[&[u8]], fds: &[BorrowedFd<'_>], end: Instant) -> Result<(), SocketError> {
+    if fds.len() > MAX_FDS {
+        return Err(system("sending more descriptors than a message may have")(Errno::TOOBIG));
+    }
     let stream = stream.as_fd();
     let head = header.encode();
     let parts: Vec<&[u8]> = std::iter::once(head.as_slice()).chain(body.iter().copied()).collect();
@@ -146,7 +149,7 @@ pub fn send(stream: impl AsFd, header: &Header, body: &[&[u8]], fds: &[BorrowedF
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         // The descriptors go with the first byte.
         if sent == 0 && !fds.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(fds)) {
-            return Err(system("sending more descriptors than a message may have")(Errno::TOOBIG));
+            return Err(system("making room for descriptors")(Errno::TOOBIG));
         }
         match sendmsg(stream, &remaining(&parts, sent), &mut ancillary, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
             Ok(n) => sent += n,
