@@ -2,6 +2,9 @@
 //!
 //! A slab has 2 MiB, a huge page if there is one: an IOMMU, and more so one that is itself simulated, is asked once for the rings of several flows instead
 //! of once for each 4 KiB. Larger memory is a slab of its own. A slab is unmapped when its last part goes.
+//!
+//! A slab is a memfd of its own, and whoever holds a mapping of it (the kernel for an IOMMU, the server of a vfio-user device, the simulated root complex)
+//! holds its pages: what a device could still write, were it not quiet when it is closed or its mapping not taken back, goes to nobody else.
 
 use crate::iova::IovaAllocator;
 use crate::memory::{HUGE_PAGE, PAGE};
@@ -19,11 +22,12 @@ pub struct DmaAllocator {
 }
 
 struct Shared {
-    bus: Arc<dyn Bus>,
     state: Mutex<State>,
 }
 
 struct State {
+    /// `None` once the device is closed.
+    bus: Option<Arc<dyn Bus>>,
     iovas: IovaAllocator,
     /// By bus address.
     slabs: BTreeMap<u64, Slab>,
@@ -38,13 +42,13 @@ impl DmaAllocator {
     /// An allocator over all addresses that the bus allows.
     pub fn new(bus: Arc<dyn Bus>) -> Self {
         let iovas = IovaAllocator::new(&bus.iova_ranges());
-        DmaAllocator { shared: Arc::new(Shared { bus, state: Mutex::new(State { iovas, slabs: BTreeMap::new() }) }) }
+        DmaAllocator { shared: Arc::new(Shared { state: Mutex::new(State { bus: Some(bus), iovas, slabs: BTreeMap::new() }) }) }
     }
 
     /// Zeroed memory, mapped for the device at an address that is a multiple of its own size rounded up to a power of two.
     ///
     /// # Errors
-    /// No memory, no addresses, or the bus refuses the mapping.
+    /// No memory, no addresses, the bus refuses the mapping, or the device is closed.
     pub fn allocate(&self, bytes: usize) -> Result<Region, BusError> {
         let bytes = bytes.max(1).next_multiple_of(PAGE);
         let mut state = self.shared.state();
@@ -72,6 +76,16 @@ impl DmaAllocator {
     pub fn mapped(&self) -> u64 {
         self.shared.state().slabs.values().map(|slab| slab.memory.len() as u64).sum()
     }
+
+    /// Takes everything away from the device, and lets the bus go. Regions that are still held are memory of this process from then on.
+    pub(crate) fn close(&self) {
+        let mut state = self.shared.state();
+        if let Some(bus) = state.bus.take() {
+            for (base, slab) in std::mem::take(&mut state.slabs) {
+                state.unmap(&*bus, base, slab.memory.len());
+            }
+        }
+    }
 }
 
 impl State {
@@ -82,6 +96,16 @@ impl State {
             let (offset, bytes) = (usize::try_from(iova.0 - base).ok()?, usize::try_from(bytes).ok()?);
             Some((base, iova, slab.memory.part(offset, bytes)))
         })
+    }
+}
+
+impl State {
+    /// An address that could not be unmapped is not given out again: the device may still reach it. To one that is gone nothing is mapped.
+    fn unmap(&mut self, bus: &dyn Bus, base: u64, bytes: usize) {
+        match bus.unmap(Iova(base), bytes) {
+            Ok(()) | Err(BusError::Gone(_)) => self.iovas.give_back(Iova(base), bytes as u64),
+            Err(error) => tracing::warn!(%error, "DMA memory stays mapped"),
+        }
     }
 }
 
@@ -105,7 +129,11 @@ impl Shared {
         let memory = Memory::new(bytes)?;
         let size = memory.len() as u64;
         let iova = state.iovas.take(size, size.next_power_of_two()).ok_or_else(|| no_addresses(bytes))?;
-        if let Err(error) = self.bus.map(&memory, iova) {
+        let mapped = match &state.bus {
+            Some(bus) => bus.map(&memory, iova),
+            None => Err(BusError::Gone("it was closed".into())),
+        };
+        if let Err(error) = mapped {
             state.iovas.give_back(iova, size);
             return Err(error);
         }
@@ -123,10 +151,8 @@ impl Shared {
         }
         let size = slab.memory.len();
         state.slabs.remove(&base);
-        // An address that could not be unmapped is not given out again: the device may still reach it.
-        match self.bus.unmap(Iova(base), size) {
-            Ok(()) => state.iovas.give_back(Iova(base), size as u64),
-            Err(error) => tracing::warn!(%error, "DMA memory stays mapped"),
+        if let Some(bus) = state.bus.clone() {
+            state.unmap(&*bus, base, size);
         }
     }
 }

@@ -3,6 +3,7 @@
 mod config;
 mod error;
 mod frames;
+mod health;
 mod report;
 mod wait;
 
@@ -14,6 +15,7 @@ pub use wait::Wait;
 use crate::dma::{DmaAllocator, Region};
 use crate::ring::{EventRing, RawRing, SubmissionRing};
 use crate::{Bus, BusError, Nanoseconds};
+use std::cell::Cell;
 use std::sync::Arc;
 use toe_contract::command::Command;
 use toe_contract::register::{self, Register};
@@ -25,6 +27,8 @@ const SUBMISSION_LOG2: u8 = 10;
 const RAW_LOG2: u8 = 9;
 /// log2 of the buffers for frames to send.
 const SEND_LOG2: u8 = 8;
+/// Bytes of the shortest frame that a command may name, which is what may come up again: an Ethernet header.
+const SHORTEST_FRAME: usize = 14;
 
 /// An open device.
 pub struct Nic {
@@ -42,6 +46,9 @@ pub struct Nic {
     frames_sent: u32,
     frames_fetched: u32,
     waiting: wait::Waiting,
+    health: health::Health,
+    /// The counters as they were last read: they never go back.
+    counters: [Cell<u64>; counter::COUNTERS.len()],
 }
 
 impl Nic {
@@ -53,8 +60,9 @@ impl Nic {
         bus.reset()?;
         identify(&*bus)?;
         reset(&*bus, config.deadline)?;
-        let flows = u16::try_from(bus.read32(register::FLOWS.offset)?).ok().filter(|f| (1..=0x4000).contains(f));
-        let flows = flows.ok_or(NicError::Device { what: "FLOWS", expected: "1 to 16384".into(), found: bus.read32(register::FLOWS.offset)? })?;
+        let found = bus.read32(register::FLOWS.offset)?;
+        let flows = u16::try_from(found).ok().filter(|f| (1..=0x4000).contains(f));
+        let flows = flows.ok_or(NicError::Device { what: "FLOWS", expected: "1 to 16384".into(), found })?;
         let ranges = register::CAPABILITY_RANGES.get(bus.read32(register::CAPABILITIES.offset)?).to_le_bytes()[0];
         let dma = DmaAllocator::new(bus.clone());
         let event_log2 = (2 * u32::from(flows) + 64).next_power_of_two().trailing_zeros().to_le_bytes()[0];
@@ -69,6 +77,8 @@ impl Nic {
             frames_sent: 0,
             frames_fetched: 0,
             waiting: wait::Waiting::new(&*bus, config.wait),
+            health: health::Health::default(),
+            counters: std::array::from_fn(|_| Cell::new(0)),
             bus,
             dma,
             config,
@@ -158,24 +168,21 @@ impl Nic {
     pub fn now(&self) -> Nanoseconds {
         self.bus.now()
     }
-    /// The device's own time, from which it makes TCP timestamps.
-    ///
-    /// # Errors
-    /// The device is gone.
-    pub fn device_time(&self) -> Result<Nanoseconds, NicError> {
-        let low = self.bus.read32(register::TIME_LO.offset)?;
-        let high = self.bus.read32(register::TIME_HI.offset)?;
-        Ok(Nanoseconds(u64::from(high) << 32 | u64::from(low)))
-    }
     /// A counter of [`toe_contract::counter`].
     ///
     /// # Errors
-    /// The device is gone.
+    /// The device is gone, or the counter goes back.
     pub fn counter(&self, number: usize) -> Result<u64, NicError> {
-        let at = register::COUNTERS + 8 * u32::try_from(number.min(counter::COUNTERS.len() - 1)).unwrap_or(0);
+        let number = number.min(counter::COUNTERS.len() - 1);
+        let at = register::COUNTERS + 8 * u32::try_from(number).unwrap_or(0);
         let low = self.bus.read32(at)?;
         let high = self.bus.read32(at + 4)?;
-        Ok(u64::from(high) << 32 | u64::from(low))
+        let (value, before) = (u64::from(high) << 32 | u64::from(low), &self.counters[number]);
+        if value < before.get() || (low, high) == (u32::MAX, u32::MAX) {
+            return Err(self.lie("counter", format!("{} {} at least", counter::COUNTERS[number].name, before.get()), low));
+        }
+        before.set(value);
+        Ok(value)
     }
 
     /// Queues a command; [`Nic::ring`] tells the device. Waits, up to the deadline, when the ring is full.
@@ -190,13 +197,18 @@ impl Nic {
         }
         Ok(())
     }
+    /// Asks how many commands the device has taken.
+    fn read_consumed(&mut self) -> Result<(), NicError> {
+        let index = self.bus.read32(register::CONTEXTS + register::SUBMISSION_CONSUMED.offset)?;
+        if self.submission.consumed_to(index) {
+            return Ok(());
+        }
+        Err(self.lie("SUBMISSION_CONSUMED", "an index between the last one and the doorbell's".into(), index))
+    }
     fn wait_for_room(&mut self) -> Result<(), NicError> {
         let end = self.bus.now() + self.config.deadline;
         loop {
-            let index = self.bus.read32(register::CONTEXTS + register::SUBMISSION_CONSUMED.offset)?;
-            if !self.submission.consumed_to(index) {
-                return Err(self.gone_or("SUBMISSION_CONSUMED", "an index between the last one and the doorbell's".into(), index));
-            }
+            self.read_consumed()?;
             if self.submission.room() > 0 {
                 return Ok(());
             }
@@ -249,28 +261,19 @@ impl Nic {
         }
         Ok(())
     }
-    /// Looks whether the device is there and works: to be called now and then, and when something is late.
-    ///
-    /// # Errors
-    /// It is gone, or has stopped by a DMA fault.
-    pub fn check_fault(&self) -> Result<(), NicError> {
-        let status = self.bus.read32(register::STATUS.offset)?;
-        if status == u32::MAX {
-            return Err(BusError::Gone("its registers read as all ones".into()).into());
-        }
-        if register::STATUS_FAULT.get(status) == 1 {
-            return Err(NicError::Fault);
-        }
-        Ok(())
-    }
 }
 
 impl Drop for Nic {
-    /// Stops the device before its memory goes: no DMA happens after the reset's acknowledgement.
+    /// Stops the device, by its own reset or else by that of the function, and takes all memory away from it: no DMA happens after a reset's
+    /// acknowledgement, and none of one that acknowledges nothing gets through once its mappings are gone.
     fn drop(&mut self) {
         if let Err(error) = reset(&*self.bus, self.config.deadline) {
             tracing::warn!(%error, "the device could not be reset at close");
+            if !matches!(error, NicError::Bus(BusError::Gone(_))) {
+                let _ = self.bus.reset().inspect_err(|error| tracing::warn!(%error, "nor could its function"));
+            }
         }
+        self.dma.close();
     }
 }
 

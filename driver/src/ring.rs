@@ -43,6 +43,14 @@ impl SubmissionRing {
     pub fn room(&self) -> u32 {
         (1 << self.log2) - self.produced.wrapping_sub(self.consumed)
     }
+    /// Commands taken by the device, modulo 2^32, as far as is known.
+    pub fn consumed(&self) -> u32 {
+        self.consumed
+    }
+    /// Whether the device has taken all that it was told of.
+    pub fn is_taken(&self) -> bool {
+        self.consumed == self.rung
+    }
     /// Writes a command; `false` if there is no room. The device sees it at the next doorbell.
     #[must_use]
     pub fn push(&mut self, command: command::Command) -> bool {
@@ -99,6 +107,14 @@ impl EventRing {
     pub fn place(&self) -> (Iova, u8) {
         (self.region.iova(), self.log2)
     }
+    /// Entries it has.
+    pub fn size(&self) -> u32 {
+        1 << self.log2
+    }
+    /// Entries taken, modulo 2^32.
+    pub fn consumed(&self) -> u32 {
+        self.consumed
+    }
     /// Whether there is an event to take.
     pub fn ready(&self) -> bool {
         is_new(self.region.memory(), slot(self.consumed, self.log2) * event::SIZE, phase(self.consumed, self.log2))
@@ -138,6 +154,14 @@ impl RawRing {
     /// Bus address, log2 of the slots, log2 of a slot's bytes.
     pub fn place(&self) -> (Iova, u8, u8) {
         (self.region.iova(), self.log2, self.slot_log2)
+    }
+    /// Entries it has.
+    pub fn size(&self) -> u32 {
+        1 << self.log2
+    }
+    /// Entries taken, modulo 2^32.
+    pub fn consumed(&self) -> u32 {
+        self.consumed
     }
     /// Whether there is a frame to take.
     pub fn ready(&self) -> bool {

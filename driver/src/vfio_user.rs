@@ -122,7 +122,10 @@ impl Bus for VfioUserBus {
         self.client.dma_map(map, memory.fd()).map_err(|e| BusError::Mapping { iova, bytes: memory.len(), why: e.to_string() })
     }
     fn unmap(&self, iova: Iova, bytes: usize) -> Result<(), BusError> {
-        self.client.dma_unmap(iova.0, bytes as u64).map_err(|e| BusError::Mapping { iova, bytes, why: e.to_string() })
+        self.client.dma_unmap(iova.0, bytes as u64).map_err(|e| match e {
+            ClientError::Refused { .. } => BusError::Mapping { iova, bytes, why: e.to_string() },
+            other => gone("taking DMA memory back", &other),
+        })
     }
     fn iova_ranges(&self) -> Vec<RangeInclusive<u64>> {
         vec![0x10_0000..=0xfedf_ffff, 0x1_0000_0000..=0x7f_ffff_ffff]

@@ -36,6 +36,16 @@ pub enum NicError {
         /// What it was.
         found: u32,
     },
+    /// It is not any more as this driver has set it up.
+    #[error("the device was reset behind the driver's back: register {what}: expected {expected:#x}, found {found:#x}")]
+    Reset {
+        /// Which register.
+        what: &'static str,
+        /// What was written to it.
+        expected: u32,
+        /// What it is.
+        found: u32,
+    },
     /// A DMA access of the device was refused: it has stopped for good.
     #[error("the device reports a DMA fault (STATUS.FAULT): it has stopped, and needs a reset")]
     Fault,

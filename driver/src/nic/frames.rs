@@ -1,6 +1,6 @@
 //! Frames to send, and to receive again, through buffers in ring order.
 
-use super::{Nic, NicError, SEND_LOG2};
+use super::{Nic, NicError, SEND_LOG2, SHORTEST_FRAME};
 use toe_contract::command::{self, Command, Opcode};
 use toe_contract::register;
 
@@ -28,7 +28,7 @@ impl Nic {
     }
     /// Copies a frame into the next buffer that the device has done with.
     fn stage(&mut self, frame: &[u8]) -> Result<(u64, u64), NicError> {
-        if frame.len() < 14 || frame.len() > self.config.max_frame as usize {
+        if frame.len() < SHORTEST_FRAME || frame.len() > self.config.max_frame as usize {
             return Err(NicError::FrameLength { longest: self.config.max_frame, found: frame.len() });
         }
         if self.frames_sent.wrapping_sub(self.frames_fetched) == 1 << SEND_LOG2 {
@@ -40,16 +40,21 @@ impl Nic {
         self.frames_sent = self.frames_sent.wrapping_add(1);
         Ok((self.frames.iova().0 + at as u64, frame.len() as u64))
     }
+    /// Asks how many buffers the device has read.
+    pub(super) fn read_fetched(&mut self) -> Result<(), NicError> {
+        let index = self.bus.read32(register::CONTEXTS + register::RAW_FETCHED.offset)?;
+        if index.wrapping_sub(self.frames_fetched) > self.frames_sent.wrapping_sub(self.frames_fetched) {
+            return Err(self.lie("RAW_FETCHED", format!("{} to {}", self.frames_fetched, self.frames_sent), index));
+        }
+        self.frames_fetched = index;
+        Ok(())
+    }
     fn wait_for_buffer(&mut self) -> Result<(), NicError> {
         let end = self.bus.now() + self.config.deadline;
+        let before = self.frames_fetched;
         loop {
-            let index = self.bus.read32(register::CONTEXTS + register::RAW_FETCHED.offset)?;
-            let ahead = index.wrapping_sub(self.frames_fetched);
-            if ahead > 1 << SEND_LOG2 {
-                return Err(self.gone_or("RAW_FETCHED", format!("up to {}", self.frames_sent), index));
-            }
-            self.frames_fetched = index;
-            if ahead > 0 {
+            self.read_fetched()?;
+            if self.frames_fetched != before {
                 return Ok(());
             }
             self.check_fault()?;

@@ -1,7 +1,8 @@
 //! What a device has to say, checked.
 
-use super::{Nic, NicError};
+use super::{Nic, NicError, SHORTEST_FRAME};
 use crate::Nanoseconds;
+use toe_contract::command::Opcode;
 use toe_contract::event::{self, Event, Kind};
 use toe_contract::raw::Reason;
 
@@ -99,7 +100,7 @@ impl Nic {
         let kind = e.get(event::KIND);
         let kind = Kind::from_u8(kind.to_le_bytes()[0]).ok_or(NicError::Device { what: "event kind", expected: "1 to 3".into(), found: kind })?;
         if kind == Kind::BadCommand {
-            return Ok(NicEvent::BadCommand { flow: flow(e), command: e.get(event::COMMAND) });
+            return self.refusal(e);
         }
         let report = self.report(e)?;
         Ok(if kind == Kind::Flow { NicEvent::Flow(report) } else { NicEvent::Removed(report) })
@@ -108,14 +109,44 @@ impl Nic {
         self.submission_consumed(header)?;
         let reason = header.get(event::KIND);
         let reason = Reason::from_u8(reason.to_le_bytes()[0]).ok_or(NicError::Device { what: "raw reason", expected: "1 to 3".into(), found: reason })?;
-        let snapshot = if flow(header) == toe_contract::NO_FLOW { None } else { Some(self.report(header)?) };
+        let longest = self.config.max_frame as usize;
+        if !(SHORTEST_FRAME..=longest).contains(&bytes.len()) {
+            let found = header.get(event::COMMAND);
+            return Err(NicError::Device { what: "raw frame's length", expected: format!("{SHORTEST_FRAME} to {longest}"), found });
+        }
+        let has_flow = flow(header) != toe_contract::NO_FLOW;
+        if has_flow != (reason == Reason::Flagged) {
+            let expected = if has_flow { "a frame of no flow" } else { "a flow's frame" };
+            return Err(NicError::Device { what: "raw frame's flow", expected: format!("{expected}, by its reason"), found: flow(header).into() });
+        }
+        let snapshot = if has_flow { Some(self.report(header)?) } else { None };
         Ok(NicEvent::Raw(RawFrame { reason, snapshot, bytes }))
     }
     fn report(&self, e: &Event) -> Result<FlowReport, NicError> {
-        if flow(e) >= self.flows {
-            return Err(NicError::Device { what: "flow number", expected: format!("below {}", self.flows), found: flow(e).into() });
+        self.flow_number(e)?;
+        let report = FlowReport::new(e);
+        if report.ranges > self.ranges {
+            return Err(NicError::Device { what: "number of ranges", expected: format!("{} at most", self.ranges), found: report.ranges.into() });
         }
-        Ok(FlowReport::new(e))
+        if report.out_of_order != (report.ranges > 0) {
+            return Err(NicError::Device { what: "flag OUT_OF_ORDER", expected: (report.ranges > 0).to_string(), found: report.out_of_order.into() });
+        }
+        Ok(report)
+    }
+    fn flow_number(&self, e: &Event) -> Result<(), NicError> {
+        if flow(e) < self.flows {
+            return Ok(());
+        }
+        Err(NicError::Device { what: "flow number", expected: format!("below {}", self.flows), found: flow(e).into() })
+    }
+    /// The flow is that of the command, and the command is one that there is.
+    fn refusal(&self, e: &Event) -> Result<NicEvent, NicError> {
+        self.flow_number(e)?;
+        let command = e.get(event::COMMAND);
+        if Opcode::from_u8(command.to_le_bytes()[0]).is_none() || command >> 16 != e.get(event::FLOW) {
+            return Err(NicError::Device { what: "refused command", expected: format!("a command to flow {}", flow(e)), found: command });
+        }
+        Ok(NicEvent::BadCommand { flow: flow(e), command })
     }
     fn submission_consumed(&mut self, e: &Event) -> Result<(), NicError> {
         let low = e.get(event::SUBMISSION_CONSUMED);
@@ -123,14 +154,5 @@ impl Nic {
             return Ok(());
         }
         Err(NicError::Device { what: "submission_consumed", expected: "an index between the last one and the doorbell's".into(), found: low })
-    }
-    /// All ones is what a device that was pulled out reads as; anything else is a lie.
-    pub(super) fn gone_or(&self, what: &'static str, expected: String, found: u32) -> NicError {
-        if found == u32::MAX {
-            if let Err(e) = self.check_fault() {
-                return e;
-            }
-        }
-        NicError::Device { what, expected, found }
     }
 }

@@ -25,6 +25,18 @@ pub struct State {
     raws: u32,
     /// Register reads so far.
     pub reads: usize,
+    /// Resets of the function so far.
+    pub resets: usize,
+    pub refuses: Refuses,
+    /// Reads of that register that still give less by so much.
+    pub late: Option<(u32, usize, u32)>,
+}
+
+/// What a bus refuses.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Refuses {
+    Nothing,
+    Unmapping,
 }
 
 /// The device.
@@ -41,7 +53,20 @@ impl Fake {
             (register::FLOWS.offset, 64),
             (register::CAPABILITIES.offset, register::CAPABILITY_RANGES.put(4)),
         ]);
-        let state = State { registers, mapped: HashMap::new(), writes: Vec::new(), gone: false, stuck: false, lazy: false, events: 0, raws: 0, reads: 0 };
+        let state = State {
+            registers,
+            mapped: HashMap::new(),
+            writes: Vec::new(),
+            gone: false,
+            stuck: false,
+            lazy: false,
+            events: 0,
+            raws: 0,
+            reads: 0,
+            resets: 0,
+            refuses: Refuses::Nothing,
+            late: None,
+        };
         Arc::new(Fake { state: Mutex::new(state), time: AtomicU64::new(0) })
     }
     pub fn set(&self, r: register::Register, value: u32) {
@@ -56,12 +81,30 @@ impl Fake {
     }
     /// Writes an event as the engine does.
     pub fn event(&self, e: Event) {
+        self.event_with_phase(e, false);
         let mut state = self.state.lock().unwrap();
+        state.events += 1;
+        let events = state.events;
+        state.registers.insert(register::CONTEXTS + register::EVENT_PRODUCED.offset, events);
+    }
+    /// Writes an event where the next one belongs, perhaps with the phase of the pass before, and does not count it.
+    pub fn event_with_phase(&self, e: Event, stale: bool) {
+        let state = self.state.lock().unwrap();
         let (memory, log2) = Self::ring(&state, register::EVENT_BASE_LO, register::EVENT_LOG2);
         let index = state.events;
-        let e = e.with(event::PHASE, !(index >> log2) & 1);
+        let e = e.with(event::PHASE, (!(index >> log2) & 1) ^ u32::from(stale));
         memory.copy_in(((index & ((1 << log2) - 1)) as usize) * event::SIZE, &e.to_bytes());
-        state.events += 1;
+    }
+    /// So many reads of a register give less by so much.
+    pub fn late(&self, offset: u32, reads: usize, by: u32) {
+        self.state.lock().unwrap().late = Some((offset, reads, by));
+    }
+    /// Time goes on.
+    pub fn pass(&self, time: Nanoseconds) {
+        self.time.fetch_add(time.0, Ordering::Relaxed);
+    }
+    pub fn now_ns(&self) -> u64 {
+        self.time.load(Ordering::Relaxed)
     }
     /// Writes a raw frame as the engine does: its header last.
     pub fn raw(&self, header: Event, frame: &[u8]) {
@@ -73,6 +116,8 @@ impl Fake {
         memory.copy_in(at + raw::HEADER, frame);
         memory.copy_in(at, &header.with(event::PHASE, !(index >> log2) & 1).to_bytes());
         state.raws += 1;
+        let raws = state.raws;
+        state.registers.insert(register::CONTEXTS + register::RAW_PRODUCED.offset, raws);
     }
     /// The commands the driver has told of by its doorbell, from `from` on.
     pub fn commands(&self, from: u32) -> Vec<command::Command> {
@@ -96,7 +141,13 @@ impl Bus for Fake {
         if state.gone {
             return Ok(u32::MAX);
         }
-        let value = state.registers.get(&offset).copied().unwrap_or(0);
+        let mut value = state.registers.get(&offset).copied().unwrap_or(0);
+        if let Some((at, left, by)) = &mut state.late {
+            if *at == offset && *left > 0 {
+                *left -= 1;
+                value = value.wrapping_sub(*by);
+            }
+        }
         if offset == register::CONTROL.offset && !state.stuck {
             return Ok(value & !register::CONTROL_RESET.mask());
         }
@@ -116,13 +167,18 @@ impl Bus for Fake {
         Ok(())
     }
     fn unmap(&self, iova: Iova, bytes: usize) -> Result<(), BusError> {
-        let gone = self.state.lock().unwrap().mapped.remove(&iova.0);
+        let mut state = self.state.lock().unwrap();
+        if state.refuses == Refuses::Unmapping {
+            return Err(BusError::Mapping { iova, bytes, why: "the test says so".into() });
+        }
+        let gone = state.mapped.remove(&iova.0);
         gone.map(|_| ()).ok_or_else(|| BusError::Mapping { iova, bytes, why: "not mapped".into() })
     }
     fn iova_ranges(&self) -> Vec<RangeInclusive<u64>> {
         vec![0..=0x3fff_ffff]
     }
     fn reset(&self) -> Result<(), BusError> {
+        self.state.lock().unwrap().resets += 1;
         Ok(())
     }
     fn wait(&self, until: Nanoseconds) -> Result<(), BusError> {

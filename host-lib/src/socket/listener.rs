@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::shared::Socket;
-use super::{stack_ended, TcpStream};
+use super::TcpStream;
 use crate::stack::accept::AcceptQueue;
 use crate::stack::request::Request;
 use crate::stack::{Handle, ListenError, Stack};
@@ -36,7 +36,7 @@ impl TcpListener {
     /// # Errors
     /// The port is in use, or the stack has ended.
     pub fn bind(handle: &Handle, port: u16) -> io::Result<TcpListener> {
-        let (port, queue) = handle.ask(|reply| Request::Listen { port, backlog: BACKLOG, reply }).ok_or_else(stack_ended)??;
+        let (port, queue) = handle.ask(|reply| Request::Listen { port, backlog: BACKLOG, reply }).ok_or_else(|| handle.ended())??;
         Ok(TcpListener::new(handle.clone(), port, queue))
     }
 
@@ -78,7 +78,7 @@ impl TcpListener {
                 return Ok(socket);
             }
             if waiting.closed {
-                return Err(stack_ended());
+                return Err(self.handle.ended());
             }
             let left = match deadline {
                 None => Duration::from_secs(3600),

@@ -12,18 +12,24 @@ use std::io;
 use crate::stack::ListenError;
 use crate::tcp::Failure;
 
-impl From<Failure> for io::Error {
-    fn from(failure: Failure) -> io::Error {
-        let kind = match failure {
+impl Failure {
+    fn kind(self) -> io::ErrorKind {
+        match self {
             Failure::Refused => io::ErrorKind::ConnectionRefused,
             Failure::Reset => io::ErrorKind::ConnectionReset,
             Failure::TimedOut => io::ErrorKind::TimedOut,
             Failure::Unreachable => io::ErrorKind::HostUnreachable,
             Failure::Aborted => io::ErrorKind::ConnectionAborted,
+            Failure::Device => io::ErrorKind::NetworkDown,
             Failure::NoFlow => io::ErrorKind::ResourceBusy,
             Failure::NoPort => io::ErrorKind::AddrNotAvailable,
-        };
-        io::Error::new(kind, failure)
+        }
+    }
+}
+
+impl From<Failure> for io::Error {
+    fn from(failure: Failure) -> io::Error {
+        io::Error::new(failure.kind(), failure)
     }
 }
 
@@ -37,7 +43,10 @@ impl From<ListenError> for io::Error {
     }
 }
 
-/// The stack's thread is gone.
-fn stack_ended() -> io::Error {
-    io::Error::new(io::ErrorKind::NotConnected, "the stack has ended")
+/// The stack has ended: by itself, or because its device has failed for that reason.
+pub(crate) fn stack_ended(reason: Option<&str>) -> io::Error {
+    match reason {
+        None => io::Error::new(io::ErrorKind::NotConnected, "the stack has ended"),
+        Some(reason) => io::Error::new(Failure::Device.kind(), format!("{}: {reason}", Failure::Device)),
+    }
 }

@@ -8,12 +8,14 @@
 //! ```
 //! As between engine and host, values are absolute and the message says only "look": none can be lost, and many merge into one.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use toe_wire::SeqNumber;
 
+use super::stack_ended;
 use crate::stack::rings::Rings;
 use crate::tcp::{Failure, FourTuple, State};
 
@@ -64,6 +66,8 @@ pub(crate) struct Values {
     pub(crate) nodelay: bool,
     /// How the connection failed; told once.
     pub(crate) failure: Option<Failure>,
+    /// Why the device has failed, if it has: that is told as often as somebody asks.
+    pub(crate) device_failure: Option<Arc<str>>,
     /// An error that does not end the connection.
     pub(crate) soft_error: bool,
     /// The stack has forgotten the connection: nothing will change any more.
@@ -89,6 +93,7 @@ impl Socket {
             aborted: false,
             nodelay: false,
             failure: None,
+            device_failure: None,
             soft_error: false,
             over: false,
         };
@@ -139,6 +144,14 @@ impl Socket {
 }
 
 impl Values {
+    /// The error to tell, if there is one.
+    pub(crate) fn take_error(&mut self) -> Option<io::Error> {
+        match &self.device_failure {
+            Some(reason) => Some(stack_ended(Some(reason))),
+            None => self.failure.take().map(io::Error::from),
+        }
+    }
+
     /// Bytes that can be read.
     pub(crate) fn readable(&self) -> u32 {
         self.received.offset_from(self.consumed)

@@ -67,21 +67,17 @@ impl TcpStream {
     pub fn start_connect(handle: &Handle, remote: SocketAddrV4) -> TcpStream {
         let stream = TcpStream::of(handle.clone(), Socket::new());
         if !handle.send(Request::Connect { socket: stream.open.socket.clone(), remote }) {
-            stream.open.socket.update(|values| (values.failure, values.over) = (Some(crate::tcp::Failure::Aborted), true));
+            stream.open.socket.update(|values| handle.fail_for_good(values));
         }
         stream
     }
 
     fn established(self, deadline: Option<Instant>) -> io::Result<TcpStream> {
-        let result = self.open.socket.wait(deadline, |values| match values.failure.take() {
-            Some(failure) => Some(Err(failure)),
+        let result = self.open.socket.wait(deadline, |values| match values.take_error() {
+            Some(error) => Some(Err(error)),
             None => values.connected.then_some(Ok(())),
         });
-        match result {
-            Some(Ok(())) => Ok(self),
-            Some(Err(failure)) => Err(failure.into()),
-            None => Err(io::ErrorKind::TimedOut.into()),
-        }
+        result.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into())).map(|()| self)
     }
 
     /// The connection's state; once it is in TIME_WAIT or CLOSED, the socket has no part in it any more.
@@ -127,14 +123,17 @@ impl TcpStream {
     /// Not connected.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         let (read, write) = (matches!(how, Shutdown::Read | Shutdown::Both), matches!(how, Shutdown::Write | Shutdown::Both));
-        let mut connected = true;
+        let mut result = Ok(());
         self.open.socket.update(|values| {
-            connected = values.connected && !values.over;
+            let connected = values.connected && !values.over;
             values.read_shut |= read && connected;
             values.write_shut |= write && connected;
+            if !connected {
+                result = Err(if values.device_failure.is_some() { values.take_error() } else { None }.unwrap_or_else(not_connected));
+            }
         });
         self.tell();
-        connected.then_some(()).ok_or_else(not_connected)
+        result
     }
 
     /// How long `read` waits; `None` is for ever.
@@ -191,8 +190,7 @@ impl TcpStream {
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         let mut values = self.open.socket.lock();
         let soft = std::mem::take(&mut values.soft_error);
-        let failure = values.failure.take().map(io::Error::from);
-        Ok(failure.or_else(|| soft.then(|| io::ErrorKind::HostUnreachable.into())))
+        Ok(values.take_error().or_else(|| soft.then(|| io::ErrorKind::HostUnreachable.into())))
     }
 
     fn options(&self) -> MutexGuard<'_, Options> {
@@ -250,8 +248,8 @@ fn readable(values: &mut Values, most: usize) -> Option<io::Result<Option<Piece>
     if let Some(rings) = values.rings.clone().filter(|_| len > 0 && !values.read_shut) {
         return Some(Ok(Some(Piece { rings, start: values.consumed, len })));
     }
-    if let Some(failure) = values.failure.take() {
-        return Some(Err(failure.into()));
+    if let Some(error) = values.take_error() {
+        return Some(Err(error));
     }
     // In between, a connection that has been reset is CLOSED already, but what came before the reset may not all be there.
     (values.end_of_stream || values.read_shut || values.over).then_some(Ok(None))
@@ -259,8 +257,8 @@ fn readable(values: &mut Values, most: usize) -> Option<io::Result<Option<Piece>
 
 /// What `write` may do now.
 fn writable(values: &mut Values, most: usize) -> Option<io::Result<Piece>> {
-    if let Some(failure) = values.failure.take() {
-        return Some(Err(failure.into()));
+    if let Some(error) = values.take_error() {
+        return Some(Err(error));
     }
     if values.over || values.connected && (values.write_shut || !values.state.may_send() && values.state != State::Closed) {
         return Some(Err(io::ErrorKind::BrokenPipe.into()));

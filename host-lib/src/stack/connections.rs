@@ -49,6 +49,8 @@ pub(crate) struct Connection {
     pub(crate) held: VecDeque<Vec<u8>>,
     /// Installed quiet: the end of what was injected since, which the engine has not taken yet.
     pub(crate) quiet: Option<SeqNumber>,
+    /// The engine has reported of its flow, which is therefore installed.
+    pub(crate) reported: bool,
     /// It waits for a flow number.
     pub(crate) wants_flow: bool,
     /// The application has shut the receiving direction.
@@ -83,6 +85,7 @@ impl Connections {
             link: None,
             held: VecDeque::new(),
             quiet: None,
+            reported: false,
             wants_flow: false,
             read_shut: false,
             published: None,

@@ -18,6 +18,7 @@ pub(crate) mod connections;
 mod handover;
 mod inspect;
 mod perform;
+mod plausible;
 mod raw;
 pub(crate) mod request;
 pub(crate) mod rings;
@@ -43,7 +44,7 @@ use crate::slow_path::{ArpCache, ArpOutput, RateLimit, Reassembler};
 use crate::tcp::isn::Secret;
 use crate::tcp::ports::PortChooser;
 use crate::tcp::time_wait::TimeWaitTable;
-use crate::tcp::{Event, FourTuple, Report, Settings};
+use crate::tcp::{ControlBlock, Event, FourTuple, Path, Report, Settings};
 use crate::time::Nanoseconds;
 use accept::Listener;
 use connections::{ConnectionId, Connections};
@@ -53,8 +54,11 @@ use timers::TimerQueue;
 
 /// What is done at most before [`Stack::poll`] returns, so that nothing is starved by a flood of one kind.
 const BATCH: usize = 512;
-/// How often the device is asked for its time and its health.
-const CHECK_INTERVAL: Nanoseconds = Nanoseconds::from_millis(100);
+/// How often the device is asked for its time and its health. So whoever waits for a socket is told within that time of a device that was pulled out, was
+/// reset or has stopped by a fault; of one that takes no commands any more, `NicConfig::deadline` later.
+pub const CHECK_INTERVAL: Nanoseconds = Nanoseconds::from_millis(100);
+/// How long the engine may take to remove a flow: what of it is under way must be sent.
+pub const REMOVAL_DEADLINE: Nanoseconds = Nanoseconds::from_secs(10);
 
 /// Why a stack has stopped.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +111,8 @@ pub struct Stack {
     again: VecDeque<Vec<u8>>,
     /// Quiet connections that have reported.
     quiet: Vec<ConnectionId>,
+    /// Flows that the engine was told to remove, and by when.
+    removals: VecDeque<(Nanoseconds, ConnectionId)>,
     /// Commands of the step under way.
     batch: Vec<Command>,
     counts: inspect::Counts,
@@ -154,6 +160,7 @@ impl Stack {
             log,
             again: VecDeque::new(),
             quiet: Vec::new(),
+            removals: VecDeque::new(),
             batch: Vec::new(),
             counts: inspect::Counts::default(),
             requests,
@@ -189,8 +196,12 @@ impl Stack {
     /// event, raw frame or request is a reason to call it earlier.
     ///
     /// # Errors
-    /// The device does not work any more; nothing else will help then.
+    /// The device does not work any more: every socket has been told why, and nothing else will help.
     pub fn poll(&mut self) -> Result<Nanoseconds, StackError> {
+        self.work().inspect_err(|error| self.fail(&error.to_string())).map_err(StackError::from)
+    }
+
+    fn work(&mut self) -> Result<Nanoseconds, NicError> {
         self.read_time();
         let mut budget = BATCH;
         while let Some(request) = self.next_request(&mut budget) {
@@ -244,16 +255,30 @@ impl Stack {
 
     fn check_device(&mut self) -> Result<(), NicError> {
         self.check_at = self.now + CHECK_INTERVAL;
-        self.nic.check_fault()?;
-        let device = self.nic.device_time()?;
+        let device = self.nic.check()?;
         self.clock_offset = device.0.wrapping_sub(self.nic.now().0);
+        self.check_removals()
+    }
+
+    /// A flow that is never removed would keep its number, its rings and whoever waits for the end.
+    fn check_removals(&mut self) -> Result<(), NicError> {
+        while let Some((at, id)) = self.removals.front().copied() {
+            let leaving = self.connections.get(id).is_some_and(|connection| matches!(connection.block.path, Path::Leaving(_)));
+            if leaving && at > self.now {
+                break;
+            }
+            if leaving {
+                return Err(NicError::Deadline { what: "the removal of a flow", deadline: REMOVAL_DEADLINE });
+            }
+            self.removals.pop_front();
+        }
         Ok(())
     }
 
     fn on_nic_event(&mut self, event: NicEvent) -> Result<(), NicError> {
         match event {
             NicEvent::Flow(flow) => {
-                let Some(id) = self.owner(flow.flow) else { return Ok(()) };
+                let id = self.reporting(&flow, plausible::report)?;
                 let report = report(&flow);
                 self.note(id, || Happening::Report(report));
                 self.process(id, Event::Report(report), None)
@@ -271,8 +296,18 @@ impl Stack {
         self.flows.get(usize::from(flow)).copied().flatten()
     }
 
+    /// The connection that a report is of, if it can be true.
+    fn reporting(&mut self, flow: &FlowReport, check: fn(&ControlBlock, &FlowReport, Nanoseconds) -> Result<(), NicError>) -> Result<ConnectionId, NicError> {
+        let nobody = NicError::Device { what: "flow of a report", expected: "an installed one".into(), found: flow.flow.into() };
+        let id = self.owner(flow.flow);
+        let (Some(id), Some(connection)) = (id, id.and_then(|id| self.connections.get_mut(id))) else { return Err(nobody) };
+        check(&connection.block, flow, self.now - connection.created_at)?;
+        connection.reported = true;
+        Ok(id)
+    }
+
     fn on_removed(&mut self, flow: &FlowReport) -> Result<(), NicError> {
-        let Some(id) = self.owner(flow.flow) else { return Ok(()) };
+        let id = self.reporting(flow, plausible::removal)?;
         let report = report(flow);
         self.note(id, || Happening::Removed(report));
         // The engine has let go: number and rings are free from here on.
@@ -284,15 +319,22 @@ impl Stack {
         self.process(id, Event::Removed(report), None)
     }
 
-    /// A RESEND that came too late is refused as a matter of course: SND.UNA has passed it. A refused INSTALL ends the connection.
+    /// A RESEND that came too late is refused as a matter of course: SND.UNA has passed it. A refused INSTALL ends the connection, and what was sent to
+    /// its flow before that was known is refused as well; but a flow that has reported is there, and takes everything else.
     fn on_bad_command(&mut self, flow: u16, command: u32) -> Result<(), NicError> {
         self.counts.refused_commands += 1;
         let opcode = Opcode::from_u8(command.to_le_bytes()[0]);
         if opcode == Some(Opcode::Resend) {
             return Ok(());
         }
+        let owner = self.owner(flow);
+        let reported = owner.and_then(|id| self.connections.get(id)).is_some_and(|connection| connection.reported);
+        if reported || matches!(opcode, Some(Opcode::Raw | Opcode::Inject)) {
+            let expected = "a command that can be refused".into();
+            return Err(NicError::Device { what: "refused command", expected, found: command });
+        }
         tracing::warn!(flow, ?opcode, "the engine has refused a command");
-        match (opcode, self.owner(flow)) {
+        match (opcode, owner) {
             (Some(Opcode::Install), Some(id)) => self.process(id, Event::InstallRefused, None),
             _ => Ok(()),
         }

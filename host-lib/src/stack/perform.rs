@@ -8,7 +8,7 @@ use toe_wire::{build_tcp_frame, EtherType, EthernetRepr, IpProtocol, Ipv4Repr, M
 
 use super::connections::{Connection, ConnectionId, Link};
 use super::raw::Arrival;
-use super::Stack;
+use super::{Stack, REMOVAL_DEADLINE};
 use crate::log::{Cause, Happening};
 use crate::socket::shared::{Socket, Values};
 use crate::tcp::time_wait::Entry;
@@ -214,6 +214,9 @@ impl Stack {
     fn queue_command(&mut self, id: ConnectionId, engine_command: EngineCommand) {
         let Some(flow) = self.connections.get(id).and_then(|connection| connection.flow) else { return };
         self.note(id, || Happening::Command(engine_command));
+        if engine_command == EngineCommand::Remove {
+            self.removals.push_back((self.now + REMOVAL_DEADLINE, id));
+        }
         let of = |opcode, flags| Command::new(opcode, flow, flags);
         self.batch.push(match engine_command {
             EngineCommand::Send { limit, fin } => of(Opcode::Send, if fin { command::FIN } else { 0 }).with(command::SEND_LIMIT, limit.0.into()),

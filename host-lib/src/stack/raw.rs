@@ -9,11 +9,11 @@ use toe_wire::{
 };
 
 use super::connections::{ConnectionId, Link};
-use super::Stack;
+use super::{plausible, Stack};
 use crate::log::{Cause, Happening};
 use crate::slow_path::icmp::read_error;
 use crate::tcp::time_wait::Answer;
-use crate::tcp::{reset_for, step, Action, ControlBlock, Event, FourTuple, Outgoing, Segment, Snapshot, State, Unreachable};
+use crate::tcp::{reset_for, step, Action, ControlBlock, Event, FourTuple, Outgoing, Path, Segment, Snapshot, State, Unreachable};
 
 /// Bytes of an Ethernet header with an 802.1Q tag; the MTU is MAX_FRAME less these.
 const LONGEST_ETHERNET_HEADER: usize = 18;
@@ -102,7 +102,11 @@ impl Stack {
                 let Ok(tcp) = TcpSegment::parse(payload, ip.src, ip.dst) else { return Ok(()) };
                 let tuple = FourTuple::new(ip.dst, tcp.dst_port, ip.src, tcp.src_port);
                 let link = Link { mac: eth.src, vlan: eth.vlan };
-                let snapshot = snapshot.filter(|snapshot| self.is_of(tuple, snapshot.flow)).map(|s| Snapshot {
+                let snapshot = match snapshot {
+                    Some(snapshot) => self.checked(tuple, snapshot)?,
+                    None => None,
+                };
+                let snapshot = snapshot.map(|s| Snapshot {
                     rcv_nxt: SeqNumber(s.rcv_nxt),
                     rcv_adv: SeqNumber(s.rcv_adv),
                     fin_received: s.fin_received,
@@ -120,10 +124,13 @@ impl Stack {
         }
     }
 
-    /// Whether a flow number still means this connection: a frame may lie in the ring while the number changes hands.
-    fn is_of(&self, tuple: FourTuple, flow: u16) -> bool {
+    /// A snapshot, if its flow number still means this connection: a frame may lie in the ring while the number changes hands.
+    fn checked<'a>(&self, tuple: FourTuple, snapshot: &'a FlowReport) -> Result<Option<&'a FlowReport>, NicError> {
         let connection = self.connections.find(tuple).and_then(|id| self.connections.get(id));
-        connection.is_some_and(|connection| connection.flow == Some(flow))
+        match connection.filter(|connection| connection.flow == Some(snapshot.flow) && connection.block.path != Path::Software) {
+            Some(connection) => plausible::snapshot(&connection.block, snapshot).map(|()| Some(snapshot)),
+            None => Ok(None),
+        }
     }
 
     /// SEGMENT ARRIVES: to the connection of its tuple, to one in TIME_WAIT, to a listener, or to nobody (S25, S29).

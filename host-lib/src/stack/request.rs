@@ -1,8 +1,9 @@
 //! What applications ask of the stack.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crossbeam_channel::{bounded, Receiver, Sender};
 use toe_driver::{NicError, Waker};
@@ -11,7 +12,8 @@ use super::accept::{AcceptQueue, ListenError};
 use super::connections::ConnectionId;
 use super::{SocketInfo, Stack, Statistics};
 use crate::log::LifeLog;
-use crate::socket::shared::Socket;
+use crate::socket::shared::{Socket, Values};
+use crate::socket::stack_ended;
 use crate::tcp::{ControlBlock, Event, Failure, FourTuple, State};
 
 /// A message to the stack.
@@ -45,11 +47,13 @@ struct HandleShared {
     asleep: AtomicBool,
     log: LifeLog,
     address: Ipv4Addr,
+    /// The stack has ended; why, if it was the device.
+    ended: OnceLock<Option<Arc<str>>>,
 }
 
 impl Handle {
     pub(super) fn new(requests: Sender<Request>, waker: Waker, log: LifeLog, address: Ipv4Addr) -> Handle {
-        Handle { requests, shared: Arc::new(HandleShared { waker, asleep: AtomicBool::new(false), log, address }) }
+        Handle { requests, shared: Arc::new(HandleShared { waker, asleep: AtomicBool::new(false), log, address, ended: OnceLock::new() }) }
     }
 
     /// The stack's address.
@@ -83,9 +87,9 @@ impl Handle {
         self.send(request(reply)).then(|| answer.recv().ok()).flatten()
     }
 
-    /// Sends a request; false if the stack has ended.
+    /// Sends a request; false if the stack has ended. A stack that ends says so before it looks at the requests for the last time.
     pub(crate) fn send(&self, request: Request) -> bool {
-        let sent = self.requests.send(request).is_ok();
+        let sent = self.requests.send(request).is_ok() && self.shared.ended.get().is_none();
         if sent && self.shared.asleep.load(Ordering::SeqCst) {
             (self.shared.waker)();
         }
@@ -95,23 +99,33 @@ impl Handle {
     /// Says that a socket's values have changed.
     pub(crate) fn tell(&self, socket: &Arc<Socket>) {
         if socket.tell() && !self.send(Request::Activity(socket.clone())) {
-            socket.update(fail_for_good);
+            socket.update(|values| self.fail_for_good(values));
         }
+    }
+
+    /// What becomes of a socket whose stack has ended.
+    pub(crate) fn fail_for_good(&self, values: &mut Values) {
+        if !values.over {
+            values.failure = Some(Failure::Aborted);
+            values.device_failure = self.reason();
+        }
+        values.state = State::Closed;
+        values.over = true;
+    }
+
+    /// The error of a stack that has ended.
+    pub(crate) fn ended(&self) -> io::Error {
+        stack_ended(self.reason().as_deref())
+    }
+
+    fn reason(&self) -> Option<Arc<str>> {
+        self.shared.ended.get().cloned().flatten()
     }
 
     /// The stack is about to sleep; to be followed by a last look at the requests.
     pub(super) fn set_asleep(&self, asleep: bool) {
         self.shared.asleep.store(asleep, Ordering::SeqCst);
     }
-}
-
-/// What becomes of a socket whose stack has ended.
-pub(super) fn fail_for_good(values: &mut crate::socket::shared::Values) {
-    if !values.over {
-        values.failure = Some(Failure::Aborted);
-    }
-    values.state = State::Closed;
-    values.over = true;
 }
 
 impl Stack {
@@ -198,7 +212,7 @@ impl Stack {
         Ok(())
     }
 
-    fn on_new_values(&mut self, id: ConnectionId, values: &crate::socket::shared::Values) -> Result<(), NicError> {
+    fn on_new_values(&mut self, id: ConnectionId, values: &Values) -> Result<(), NicError> {
         let Some(connection) = self.connections.get_mut(id) else { return Ok(()) };
         connection.read_shut = values.read_shut;
         let block = &connection.block;
@@ -222,20 +236,28 @@ impl Stack {
         Ok(())
     }
 
+    /// The device has failed: everybody is told why.
+    pub(super) fn fail(&mut self, reason: &str) {
+        let _ = self.handle.shared.ended.set(Some(reason.into()));
+        self.fail_everything();
+    }
+
     /// The stack ends: nobody is left waiting.
     pub(super) fn fail_everything(&mut self) {
+        self.stopping = true;
+        let _ = self.handle.shared.ended.set(None);
         for listener in self.listeners.values() {
             listener.queue.lock().closed = true;
             listener.queue.changed.notify_all();
         }
         for connection in self.connections.iter() {
             if let Some(socket) = &connection.socket {
-                socket.update(fail_for_good);
+                socket.update(|values| self.handle.fail_for_good(values));
             }
         }
         for request in self.requests.try_iter() {
             if let Request::Connect { socket, .. } | Request::Activity(socket) = request {
-                socket.update(fail_for_good);
+                socket.update(|values| self.handle.fail_for_good(values));
             }
         }
     }

@@ -2,6 +2,8 @@
 
 use std::thread::JoinHandle;
 
+use toe_driver::NicError;
+
 use super::{Handle, Stack, StackError};
 use crate::time::Nanoseconds;
 
@@ -20,18 +22,18 @@ impl Stack {
         while !self.stopping {
             let until = self.poll()?;
             if until > self.nic.now() {
-                self.sleep(until)?;
+                self.sleep(until).inspect_err(|error| self.fail(&error.to_string()))?;
             }
         }
         Ok(())
     }
 
     /// Sleeps until the device or an application has something. A request that comes after the look at the queue sees `asleep`, and wakes.
-    fn sleep(&mut self, until: Nanoseconds) -> Result<(), StackError> {
+    fn sleep(&mut self, until: Nanoseconds) -> Result<(), NicError> {
         self.handle.set_asleep(true);
         let result = if self.has_requests() { Ok(()) } else { self.nic.wait(until) };
         self.handle.set_asleep(false);
-        Ok(result?)
+        result
     }
 
     /// Works on a thread of its own.

@@ -80,6 +80,9 @@ pub enum Failure {
     /// The application has aborted it.
     #[error("connection aborted")]
     Aborted,
+    /// The device has failed, and the stack with it.
+    #[error("the network device has failed")]
+    Device,
     /// The engine has no room for the flow.
     #[error("no free flow in the engine")]
     NoFlow,

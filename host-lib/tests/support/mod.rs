@@ -4,6 +4,7 @@
 pub mod blocks;
 pub mod engine;
 pub mod kernel;
+pub mod liar;
 pub mod pair;
 pub mod peer;
 pub mod scene;

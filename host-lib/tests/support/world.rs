@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::engine::engine;
+use super::liar::Liar;
 use toe_driver::{Nanoseconds, Nic, NicConfig};
-use toe_host_lib::{Config, Stack};
+use toe_host_lib::{Config, Stack, StackError};
 use toe_sim::device::{Device, LockstepNic, World as Devices};
 use toe_sim::model::Config as ModelConfig;
 use toe_sim::root_complex::Timing;
@@ -14,7 +15,11 @@ use toe_sim::wire::{link, Impaired, Impairment, LinkEnd, Wire};
 /// A stack and its device.
 pub struct Node {
     pub stack: Stack,
+    /// Between the two; honest until it is told otherwise.
+    pub liar: Arc<Liar<LockstepNic>>,
     device: Arc<LockstepNic>,
+    config: Config,
+    nic: NicConfig,
     deadline: Nanoseconds,
     poll_at: Nanoseconds,
 }
@@ -48,6 +53,8 @@ pub struct Setup {
     pub model: ModelConfig,
     /// The second one's, if it is to be another.
     pub server_model: Option<ModelConfig>,
+    /// How long a stack waits for its device.
+    pub deadline: Nanoseconds,
 }
 
 /// A model with so many flows.
@@ -63,6 +70,7 @@ impl Default for Setup {
             host_latency: Nanoseconds(0),
             model: with_flows(16),
             server_model: None,
+            deadline: NicConfig::default().deadline,
         }
     }
 }
@@ -80,14 +88,19 @@ pub fn config(host: u8) -> Config {
     config
 }
 
-fn node(config: Config, clock: &VirtualClock, wire: impl Wire + 'static, model: ModelConfig) -> Node {
+fn node(config: Config, clock: &VirtualClock, wire: impl Wire + 'static, model: ModelConfig, deadline: Nanoseconds) -> Node {
     let device = Device::new(engine(model), Box::new(wire), Timing::default(), 1);
     // The moment at which a device works is chosen here, between two looks of its stack; so each is alone in its world of devices.
     let device = Arc::new(Devices::new(clock.clone()).add(device));
     let mac = [2, 0, 0, 0, 0, config.address.octets()[3]];
-    let nic = Nic::open(device.clone(), NicConfig { mac, hash_key: 0x1234_5678, ..NicConfig::default() }).expect("the device opens");
-    let stack = Stack::new(nic, config).expect("the stack starts");
-    Node { stack, device, deadline: Nanoseconds(0), poll_at: Nanoseconds(0) }
+    start(device, config, NicConfig { mac, hash_key: 0x1234_5678, deadline, ..NicConfig::default() })
+}
+
+fn start(device: Arc<LockstepNic>, config: Config, nic: NicConfig) -> Node {
+    let liar = Liar::new(device.clone());
+    let open = Nic::open(liar.clone(), nic.clone()).expect("the device opens");
+    let stack = Stack::new(open, config.clone()).expect("the stack starts");
+    Node { stack, liar, device, config, nic, deadline: Nanoseconds(0), poll_at: Nanoseconds(0) }
 }
 
 impl World {
@@ -97,7 +110,7 @@ impl World {
         clock.advance(Nanoseconds::from_secs(1));
         let (left, right) = link(setup.latency);
         let left = Impaired::new(left, &setup.impairment);
-        let nodes = vec![node(a, &clock, left, setup.model), node(b, &clock, right, setup.server_model.unwrap_or(setup.model))];
+        let nodes = vec![node(a, &clock, left, setup.model, setup.deadline), node(b, &clock, right, setup.server_model.unwrap_or(setup.model), setup.deadline)];
         World { clock, nodes, host_latency: setup.host_latency }
     }
 
@@ -106,7 +119,7 @@ impl World {
         let clock = VirtualClock::new();
         clock.advance(Nanoseconds::from_secs(1));
         let (left, right) = link(setup.latency);
-        let nodes = vec![node(config, &clock, left, setup.model)];
+        let nodes = vec![node(config, &clock, left, setup.model, setup.deadline)];
         (World { clock, nodes, host_latency: setup.host_latency }, right)
     }
 
@@ -165,6 +178,33 @@ impl World {
             self.clock.advance_to(next.max(now + Nanoseconds(500)).min(end));
         }
         self.settle();
+    }
+
+    /// Time goes on, and nobody does anything.
+    pub fn pass(&mut self, time: Nanoseconds) {
+        self.clock.advance(time);
+    }
+
+    /// Goes on until the stack of a node fails: how, and after how long.
+    pub fn run_until_failure(&mut self, node: usize, limit: Nanoseconds) -> (StackError, Nanoseconds) {
+        let begin = self.now();
+        while self.now() - begin < limit {
+            let node = &mut self.nodes[node];
+            node.settle();
+            if let Err(error) = node.stack.poll() {
+                return (error, self.now() - begin);
+            }
+            self.clock.advance(Nanoseconds::from_millis(1));
+        }
+        self.print();
+        panic!("the stack goes on for {limit}");
+    }
+
+    /// Ends the stack of a node, and starts another on its device.
+    pub fn restart(&mut self, node: usize) {
+        let Node { stack, device, config, nic, .. } = self.nodes.remove(node);
+        drop(stack);
+        self.nodes.insert(node, start(device, config, nic));
     }
 
     /// The lives of all connections, for a failed test.
