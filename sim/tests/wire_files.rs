@@ -8,7 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use toe_sim::command::run;
 use toe_sim::time::Nanoseconds;
-use toe_sim::wire::{link, wait, Capture, Datagram, Pacing, Replay, Wire, WireFrame};
+use toe_sim::wire::{link, wait, Capture, Datagram, Framing, Pacing, Replay, Wire, WireFrame};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -194,13 +194,13 @@ fn datagrams() -> Outcome {
     let dir = tempfile::tempdir()?;
     let (path_a, path_b) = (dir.path().join("a"), dir.path().join("b"));
     let now = Nanoseconds(0);
-    let mut a = Datagram::bind(&path_a, Some(&path_b))?;
+    let mut a = Datagram::bind(&path_a, Some(&path_b), Framing::Bare)?;
     a.send(now, frame(1, 60))?;
     assert!(a.counts().contains(&("datagram: lost", 1)), "nobody is there yet");
     // b is told no peer: it answers who spoke first. A file left behind does not stop it.
     drop(std::os::unix::net::UnixDatagram::bind(&path_b)?);
-    let mut b = Datagram::bind(&path_b, None)?;
-    assert!(Datagram::bind(&path_b, None).is_err(), "in use");
+    let mut b = Datagram::bind(&path_b, None, Framing::Bare)?;
+    assert!(Datagram::bind(&path_b, None, Framing::Bare).is_err(), "in use");
     b.send(now, frame(9, 60))?;
     assert!(b.counts().contains(&("datagram: lost", 1)), "it has no peer");
     a.send(now, frame(2, 42))?;
@@ -211,7 +211,7 @@ fn datagrams() -> Outcome {
     assert_eq!((&padded.bytes[..42], &padded.bytes[42..]), (&[2; 42][..], &[0; 18][..]));
     assert_eq!(b.receive(now)?, None);
     // Who was told a peer, or has found one, keeps it.
-    let mut stranger = Datagram::bind(&dir.path().join("c"), Some(&path_b))?;
+    let mut stranger = Datagram::bind(&dir.path().join("c"), Some(&path_b), Framing::Bare)?;
     stranger.send(now, frame(5, 60))?;
     assert_eq!(b.receive(now)?, Some(frame(5, 60)));
     b.send(now, frame(4, 1514))?;
@@ -222,12 +222,34 @@ fn datagrams() -> Outcome {
     Ok(())
 }
 
+/// With the FCS behind it, a frame arrives as it was sent, be it wrong or short.
+#[test]
+fn datagrams_with_their_fcs() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let (path_a, path_b) = (dir.path().join("a"), dir.path().join("b"));
+    let mut a = Datagram::bind(&path_a, Some(&path_b), Framing::WithFcs)?;
+    let mut b = Datagram::bind(&path_b, None, Framing::WithFcs)?;
+    let now = Nanoseconds(0);
+    for sent in [frame(1, 60), WireFrame { fcs_xor: 0x8000_0001, ..frame(2, 1514) }, frame(3, 17), WireFrame { fcs_xor: 5, ..frame(4, 1) }] {
+        a.send(now, sent.clone())?;
+        assert_eq!(b.receive(now)?, Some(sent));
+    }
+    // As the standard has it: the FCS of 60 zeros, least significant byte first (IEEE 802.3 section 3.2.9).
+    let mut bare = Datagram::bind(&dir.path().join("c"), Some(&path_b), Framing::Bare)?;
+    bare.send(now, WireFrame::new([vec![0; 60], vec![0x08, 0x89, 0x12, 0x04]].concat()))?;
+    assert_eq!(b.receive(now)?, Some(frame(0, 60)));
+    bare.send(now, WireFrame::new(vec![9; 4]))?;
+    assert_eq!(b.receive(now)?, None);
+    assert!(b.counts().contains(&("datagram: lost", 1)), "too short for a frame with an FCS");
+    Ok(())
+}
+
 /// More frames than the kernel queues for a peer wait here, and none is lost.
 #[test]
 fn a_slow_peer_gets_everything() -> Outcome {
     let dir = tempfile::tempdir()?;
     let (path_a, path_b) = (dir.path().join("a"), dir.path().join("b"));
-    let (mut a, mut b) = (Datagram::bind(&path_a, Some(&path_b))?, Datagram::bind(&path_b, Some(&path_a))?);
+    let (mut a, mut b) = (Datagram::bind(&path_a, Some(&path_b), Framing::Bare)?, Datagram::bind(&path_b, Some(&path_a), Framing::Bare)?);
     let mut now = Nanoseconds(0);
     for index in 0..2000u16 {
         a.send(now, WireFrame::new(index.to_be_bytes().repeat(30)))?;

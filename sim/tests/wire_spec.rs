@@ -1,24 +1,25 @@
 //! What a command line can say about wires, and what it is told when it says something else.
 
 use toe_sim::time::Nanoseconds;
-use toe_sim::wire::{Impairment, Pacing, Wire, WireSpec};
+use toe_sim::wire::{Framing, Impairment, Pacing, Wire, WireSpec};
 
 #[test]
 fn wires() {
-    let datagram = |path: &str, peer: Option<&str>| WireSpec::Datagram { path: path.into(), peer: peer.map(Into::into) };
+    let datagram = |path: &str, peer: Option<&str>, framing| WireSpec::Datagram { path: path.into(), peer: peer.map(Into::into), framing };
     let replay = |path: &str, pacing| WireSpec::Replay { path: path.into(), pacing };
     for (text, spec) in [
         ("tap:toe0", WireSpec::Tap("toe0".to_owned())),
-        ("udgram:/tmp/a", datagram("/tmp/a", None)),
-        ("udgram:/tmp/a,/tmp/b", datagram("/tmp/a", Some("/tmp/b"))),
+        ("udgram:/tmp/a", datagram("/tmp/a", None, Framing::Bare)),
+        ("udgram:/tmp/a,/tmp/b", datagram("/tmp/a", Some("/tmp/b"), Framing::Bare)),
+        ("udgram+fcs:/tmp/a,/tmp/b", datagram("/tmp/a", Some("/tmp/b"), Framing::WithFcs)),
         ("pcap:a.pcapng", replay("a.pcapng", Pacing::Original)),
         ("pcap:a.pcap,fast", replay("a.pcap", Pacing::Fast)),
     ] {
         assert_eq!(text.parse(), Ok(spec));
     }
-    for bad in ["", "toe0", "tap:", "tap:a,b", "udgram:", "udgram:/tmp/a,", "pcap:a,slow", "tun:toe0"] {
+    for bad in ["", "toe0", "tap:", "tap:a,b", "udgram:", "udgram:/tmp/a,", "udgram+fcs:", "pcap:a,slow", "tun:toe0"] {
         let error = bad.parse::<WireSpec>().map_err(|error| error.to_string());
-        assert_eq!(error, Err(format!("expected tap:NAME, udgram:PATH[,PEER] or pcap:FILE[,fast], found {bad:?}")));
+        assert_eq!(error, Err(format!("expected tap:NAME, udgram:PATH[,PEER], udgram+fcs:PATH[,PEER] or pcap:FILE[,fast], found {bad:?}")));
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
     /// Where to listen: a UNIX socket
     #[arg(long, value_name = "PATH")]
     socket: PathBuf,
-    /// The wire: tap:NAME, udgram:PATH[,PEER] or pcap:FILE[,fast]
+    /// The wire: tap:NAME, udgram:PATH[,PEER] (udgram+fcs: with the FCS behind each frame) or pcap:FILE[,fast]
     #[arg(long)]
     wire: WireSpec,
     #[command(flatten)]

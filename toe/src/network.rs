@@ -10,7 +10,7 @@ use toe_sim::wire::WireSpec;
 /// See the [module](self).
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Network {
-    /// The wire of a simulated device: tap:NAME, udgram:PATH[,PEER] or pcap:FILE[,fast]
+    /// The wire of a simulated device: tap:NAME, udgram:PATH[,PEER] (udgram+fcs: with the FCS behind each frame) or pcap:FILE[,fast]
     #[arg(long)]
     wire: Option<WireSpec>,
     /// Our address and its network, such as 10.0.0.2/24

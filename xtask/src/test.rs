@@ -4,6 +4,7 @@ use crate::run::{cargo, step, toe};
 use anyhow::{bail, Context, Result};
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -15,7 +16,8 @@ pub(crate) struct Arguments {
 /// Those of the host's test files that touch no engine: pure state machine, timers, tables.
 const WITHOUT_ENGINE: &[&str] = &["parts", "table"];
 
-/// Format, lints, every test; then the host's tests again with the hardware under them, and the demonstration.
+/// Format, lints, every test; then the host's tests again with the hardware under them, those against the kernel once more with the hardware in a
+/// process of its own behind vfio-user, and the demonstration.
 ///
 /// # Errors
 /// The first step that fails.
@@ -24,15 +26,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     step("lints", cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
     if !arguments.lint {
         step("tests", cargo().args(["test", "--workspace", "--no-fail-fast"]))?;
-        let mut hardware = cargo();
-        hardware.args(["test", "--package", "toe-host-lib", "--no-fail-fast"]).env("TOE_ENGINE", "rtl");
-        for file in files_with_engine()? {
-            hardware.args(["--test", &file]);
-        }
-        step("the host's tests on the hardware", &mut hardware)?;
+        let files = files_with_engine()?;
+        step("the host's tests on the hardware", host_tests(&files).env("TOE_ENGINE", "rtl"))?;
+        let linux: Vec<String> = files.into_iter().filter(|file| file.starts_with("linux")).collect();
+        step("build toe", cargo().args(["build", "--package", "toe"]))?;
+        let title = "the tests against the Linux kernel, the hardware in a process of its own behind vfio-user";
+        step(title, host_tests(&linux).env("TOE_ENGINE", "rtl").env("TOE_DEVICE", "vfio-user"))?;
         toe("demo", &[])?;
     }
     Ok(())
+}
+
+/// Tests of the host, by file.
+fn host_tests(files: &[String]) -> Command {
+    let mut tests = cargo();
+    tests.args(["test", "--package", "toe-host-lib", "--no-fail-fast"]).args(files.iter().flat_map(|file| ["--test", file]));
+    tests
 }
 
 /// The host's test files, by name, but for [`WITHOUT_ENGINE`].

@@ -3,14 +3,14 @@
 //! ```text
 //!  this process                                       toe device
 //!  driver::vfio_user ── UNIX socket (vfio-user) ──► function, engine
-//!  wire ◄─ bridge ──── UNIX datagram socket ──────► its wire
+//!  wire ◄─ bridge ── UNIX datagrams, with FCS ────► its wire
 //! ```
 //!
 //! So a wire of any kind, with the handles that tests hold on it, can be that of a device elsewhere.
 
 use crate::command::{CommandError, Finished, Running};
 use crate::time::{Clock, Nanoseconds, WallClock};
-use crate::wire::{wait, Datagram, Wire, WireError};
+use crate::wire::{wait, Datagram, Framing, Wire, WireError};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -77,11 +77,11 @@ impl DeviceProcess {
         let folder = tempfile::Builder::new().prefix("toe-device-").tempdir().map_err(io("a folder for sockets"))?;
         let at = |name: &str| folder.path().join(name);
         let (socket, here, there) = (at("device"), at("wire"), at("nic"));
-        let near = Datagram::bind(&here, Some(&there))?;
+        let near = Datagram::bind(&here, Some(&there), Framing::WithFcs)?;
         let stop = Arc::new(AtomicBool::new(false));
         let mut command = Command::new(program);
         command.arg("device").arg("--socket").arg(&socket).arg("--once");
-        command.arg("--wire").arg(format!("udgram:{},{}", there.display(), here.display())).args(arguments);
+        command.arg("--wire").arg(format!("udgram+fcs:{},{}", there.display(), here.display())).args(arguments);
         let mut process = DeviceProcess { program: Some(Running::start(command)?), bridge: None, stop: stop.clone(), socket, _folder: folder };
         process.listens()?;
         let mut bridge = Bridge { near, wire, clock, stop };

@@ -1,4 +1,5 @@
-//! A UNIX datagram socket, one frame a datagram: what QEMU, VDE and other simulators can be plugged into.
+//! A UNIX datagram socket, one frame a datagram: what QEMU, VDE and other simulators can be plugged into. With the FCS behind each frame, a wire between two
+//! of our own processes loses nothing of what a cable carries: frames with a wrong FCS, and shorter ones than allowed, arrive as they were sent.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -17,12 +18,25 @@ const BACKLOG: usize = 4096;
 /// How long to wait before a full peer is tried again.
 const RETRY: Nanoseconds = Nanoseconds::from_micros(50);
 
-/// A wire over a UNIX datagram socket. It carries no FCS: a frame with a bad one is dropped, as a NIC would.
+/// Bytes of the FCS.
+const FCS: usize = 4;
+
+/// What a datagram holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// A frame without FCS: one with a bad FCS is dropped, as a NIC would.
+    Bare,
+    /// A frame and its FCS, least significant byte first as on the wire.
+    WithFcs,
+}
+
+/// A wire over a UNIX datagram socket.
 #[derive(Debug)]
 pub struct Datagram {
     socket: UnixDatagram,
     path: PathBuf,
     peer: Option<PathBuf>,
+    framing: Framing,
     backlog: VecDeque<Vec<u8>>,
     retry_at: Nanoseconds,
     buffer: Vec<u8>,
@@ -36,7 +50,7 @@ impl Datagram {
     ///
     /// # Errors
     /// [`WireError::Io`] if the path cannot be bound.
-    pub fn bind(path: &Path, peer: Option<&Path>) -> Result<Datagram, WireError> {
+    pub fn bind(path: &Path, peer: Option<&Path>, framing: Framing) -> Result<Datagram, WireError> {
         let error = |source| WireError::io(format!("bind UNIX datagram socket {}", path.display()), source);
         let socket = match UnixDatagram::bind(path) {
             Err(in_use) if in_use.kind() == ErrorKind::AddrInUse && is_stale(path) => {
@@ -51,6 +65,7 @@ impl Datagram {
             socket,
             path: path.to_owned(),
             peer: peer.map(Path::to_owned),
+            framing,
             backlog: VecDeque::new(),
             retry_at: Nanoseconds::ZERO,
             buffer: vec![0; MAX_FRAME],
@@ -86,6 +101,26 @@ impl Datagram {
     }
 }
 
+impl Framing {
+    fn datagram(self, frame: WireFrame) -> Vec<u8> {
+        let WireFrame { mut bytes, fcs_xor } = frame;
+        if self == Framing::WithFcs {
+            let fcs = crc32fast::hash(&bytes) ^ fcs_xor;
+            bytes.extend(fcs.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// `None`: too short for a frame with an FCS.
+    fn frame(self, datagram: &[u8]) -> Option<WireFrame> {
+        if self == Framing::Bare {
+            return Some(WireFrame::padded(datagram.to_vec()));
+        }
+        let (bytes, fcs) = datagram.split_last_chunk::<FCS>().filter(|(bytes, _)| !bytes.is_empty())?;
+        Some(WireFrame { bytes: bytes.to_vec(), fcs_xor: crc32fast::hash(bytes) ^ u32::from_le_bytes(*fcs) })
+    }
+}
+
 /// Whether nobody is behind the socket file.
 fn is_stale(path: &Path) -> bool {
     let connected = UnixDatagram::unbound().and_then(|probe| probe.connect(path));
@@ -100,12 +135,12 @@ fn is_unplugged(error: &io::Error) -> bool {
 
 impl Wire for Datagram {
     fn send(&mut self, now: Nanoseconds, frame: WireFrame) -> Result<(), WireError> {
-        if !frame.fcs_ok() {
+        if self.framing == Framing::Bare && !frame.fcs_ok() {
             self.bad_fcs += 1;
         } else if self.backlog.len() >= BACKLOG {
             self.lost += 1;
         } else {
-            self.backlog.push_back(frame.bytes);
+            self.backlog.push_back(self.framing.datagram(frame));
         }
         self.flush(now)
     }
@@ -117,7 +152,9 @@ impl Wire for Datagram {
                 if let Some(path) = from.as_pathname().filter(|_| self.peer.is_none()) {
                     self.peer = Some(path.to_owned());
                 }
-                Ok(Some(WireFrame::padded(self.buffer.get(..len).unwrap_or_default().to_vec())))
+                let frame = self.framing.frame(self.buffer.get(..len).unwrap_or_default());
+                self.lost += u64::from(frame.is_none());
+                Ok(frame)
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionReset) => Ok(None),
             Err(error) => Err(WireError::io(format!("receive at {}", self.path.display()), error)),

@@ -30,7 +30,7 @@ use thiserror::Error;
 use crate::time::Nanoseconds;
 
 pub use capture::Capture;
-pub use datagram::Datagram;
+pub use datagram::{Datagram, Framing};
 pub use gate::{Gate, GateControl, Verdict};
 pub use impair::{DirectionCounts, DirectionImpairment, Impaired, Impairment};
 pub use junk::{Junk, JunkControl, JunkKind, JunkSettings};

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use super::{Datagram, DirectionImpairment, Impairment, Pacing, Replay, Tap, Wire, WireError};
+use super::{Datagram, DirectionImpairment, Framing, Impairment, Pacing, Replay, Tap, Wire, WireError};
 use crate::time::Nanoseconds;
 
 /// A text that says no wire, or no fault.
@@ -22,7 +22,7 @@ impl SpecError {
     }
 }
 
-/// Which wire to open: `tap:NAME`, `udgram:PATH[,PEER]`, `pcap:FILE[,fast]`.
+/// Which wire to open: `tap:NAME`, `udgram:PATH[,PEER]` or `udgram+fcs:PATH[,PEER]`, `pcap:FILE[,fast]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WireSpec {
     /// A TAP interface, by name.
@@ -33,6 +33,8 @@ pub enum WireSpec {
         path: PathBuf,
         /// Where to send; if none, to who sends first.
         peer: Option<PathBuf>,
+        /// Whether the FCS goes with each frame.
+        framing: Framing,
     },
     /// A capture file to be replayed.
     Replay {
@@ -51,7 +53,7 @@ impl WireSpec {
     pub fn open(&self) -> Result<Box<dyn Wire>, WireError> {
         Ok(match self {
             WireSpec::Tap(name) => Box::new(Tap::open(name)?),
-            WireSpec::Datagram { path, peer } => Box::new(Datagram::bind(path, peer.as_deref())?),
+            WireSpec::Datagram { path, peer, framing } => Box::new(Datagram::bind(path, peer.as_deref(), *framing)?),
             WireSpec::Replay { path, pacing } => Box::new(Replay::open(path, *pacing)?),
         })
     }
@@ -61,7 +63,7 @@ impl FromStr for WireSpec {
     type Err = SpecError;
 
     fn from_str(text: &str) -> Result<WireSpec, SpecError> {
-        const EXPECTED: &str = "tap:NAME, udgram:PATH[,PEER] or pcap:FILE[,fast]";
+        const EXPECTED: &str = "tap:NAME, udgram:PATH[,PEER], udgram+fcs:PATH[,PEER] or pcap:FILE[,fast]";
         let (kind, rest) = text.split_once(':').ok_or_else(|| SpecError::new(EXPECTED, text))?;
         let (first, second) = match rest.split_once(',') {
             Some((first, second)) => (first, Some(second)),
@@ -72,12 +74,17 @@ impl FromStr for WireSpec {
         }
         match (kind, second) {
             ("tap", None) => Ok(WireSpec::Tap(first.to_owned())),
-            ("udgram", peer) if peer != Some("") => Ok(WireSpec::Datagram { path: first.into(), peer: peer.map(PathBuf::from) }),
+            ("udgram", peer) if peer != Some("") => Ok(datagram(first, peer, Framing::Bare)),
+            ("udgram+fcs", peer) if peer != Some("") => Ok(datagram(first, peer, Framing::WithFcs)),
             ("pcap", None) => Ok(WireSpec::Replay { path: first.into(), pacing: Pacing::Original }),
             ("pcap", Some("fast")) => Ok(WireSpec::Replay { path: first.into(), pacing: Pacing::Fast }),
             _ => Err(SpecError::new(EXPECTED, text)),
         }
     }
+}
+
+fn datagram(path: &str, peer: Option<&str>, framing: Framing) -> WireSpec {
+    WireSpec::Datagram { path: path.into(), peer: peer.map(PathBuf::from), framing }
 }
 
 /// Comma-separated `KEY=VALUE`; a key counts for both directions, or for one with `tx.` (the NIC sends) or `rx.` before
