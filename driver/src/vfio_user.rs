@@ -1,7 +1,7 @@
 //! vfio-user: the function in another process, behind a UNIX socket.
 //!
 //! Registers are read by messages, one round trip each; written by messages that nobody answers, as a PCI Express write is posted, or by
-//! plain stores where the server lets BAR 0 be mapped. DMA memory is shared by its memfd, interrupts come by eventfd. When the server is gone,
+//! plain stores where the server lets BAR 0 be mapped (then the messages for the rest of it are answered, to keep the order). DMA memory is shared by its memfd, interrupts come by eventfd. When the server is gone,
 //! everything says so at once.
 
 use crate::bus::{Bus, BusError, Waker};
@@ -115,7 +115,10 @@ impl Bus for VfioUserBus {
             register.store(value.to_le(), Ordering::Release);
             return Ok(());
         }
-        self.client.region_write_posted(VFIO_PCI_BAR0_REGION_INDEX, offset.into(), &value.to_le_bytes()).map_err(|e| error("writing a register", e))
+        let (bar, bytes) = (VFIO_PCI_BAR0_REGION_INDEX, value.to_le_bytes());
+        // A store to a mapped register overtakes a message that nobody has answered.
+        let write = if self.windows.is_empty() { Client::region_write_posted } else { Client::region_write };
+        write(&self.client, bar, offset.into(), &bytes).map_err(|e| error("writing a register", e))
     }
     fn map(&self, memory: &Memory, iova: Iova) -> Result<(), BusError> {
         let map = DmaMap { iova: iova.0, size: memory.len() as u64, offset: memory.fd_offset(), readable: true, writable: true };

@@ -31,6 +31,11 @@ impl Windows {
         Windows(Vec::new())
     }
 
+    /// Whether nothing could be mapped.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The register at that offset (a multiple of 4), if it lies in one of them.
     pub(crate) fn register(&self, offset: u32) -> Option<&AtomicU32> {
         let at = |w: &Window| offset.checked_sub(w.offset).map(|at| at as usize).filter(|at| at + 4 <= w.map.len());

@@ -200,7 +200,7 @@ proptest! {
             config.write(at, &value.to_le_bytes()[..bytes]);
             let inside = at % 4 + bytes <= 4;
             let enabled = if inside { (u32::MAX >> (32 - 8 * bytes)) << (8 * (at % 4)) } else { 0 };
-            let put = value.wrapping_shl(8 * (at as u32 % 4));
+            let put = value << [0, 8, 16, 24][at % 4];
             for (k, old) in before.iter().enumerate() {
                 let now = dword(&config, 4 * k);
                 let (writable, clearable) = if at / 4 == k { masks(4 * k) } else { (0, 0) };

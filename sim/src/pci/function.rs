@@ -284,7 +284,9 @@ impl Function {
                 }
                 None => self.device.write32(at, value)?,
             }
-            self.posted += 1;
+            // A reset takes away what was rung before it; what is rung after the answer must not be there yet.
+            let resets = at == register::CONTROL.offset && register::CONTROL_RESET.get(value) != 0;
+            self.posted += if resets { MOST_POSTED } else { 1 };
         }
         if self.posted >= MOST_POSTED {
             self.posted = 0;

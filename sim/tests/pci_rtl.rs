@@ -1,0 +1,52 @@
+//! The function with the Verilated engine behind it.
+
+#![cfg(feature = "rtl")]
+
+mod pci_support;
+
+use pci_support::{function, until, with_client};
+use std::time::Duration;
+use toe_contract::register;
+use toe_sim::invariants::Watched;
+use toe_sim::pci::DoorbellMode;
+use toe_sim::verilated::Verilated;
+
+#[test]
+fn frames_and_resets_over_the_hardware() {
+    for mode in [DoorbellMode::Trapped, DoorbellMode::Mapped] {
+        let (mut function, far) = function(Box::new(Watched::new(Verilated::new(1))), mode);
+        for round in 0..3_u8 {
+            let ((), counts) = with_client(&mut function, |mut guest| {
+                guest.start();
+                for k in 0..20_u8 {
+                    let frame = vec![k ^ round; 100 + usize::from(k)];
+                    guest.send(&frame);
+                    until("a frame sent", || far.receive().is_some_and(|found| found == frame));
+                    far.send(frame.clone());
+                    until("a frame received", || guest.receive(frame.len()).is_some_and(|found| found == frame));
+                }
+                for _ in 0..50 {
+                    far.send(vec![round; 1000]);
+                    guest.send(&[round; 1000]);
+                }
+                guest.set_config(0x69, &[0x80]);
+                let then = guest.all();
+                std::thread::sleep(Duration::from_millis(5));
+                assert!(then == guest.all(), "DMA after FLR");
+                while far.receive().is_some() {}
+
+                guest.enable(true);
+                guest.set_up();
+                guest.send(&[0x99; 60]);
+                until("a frame after FLR", || far.receive().is_some_and(|found| found == [0x99; 60]));
+            });
+            assert_eq!(counts.faults, 0, "nothing but what was mapped");
+        }
+        with_client(&mut function, |mut guest| {
+            guest.start();
+            guest.submit_at(0x8000_0000);
+            until("a fault", || register::STATUS_FAULT.get(guest.register(register::STATUS)) != 0);
+            assert_ne!(guest.config(4) >> 29 & 1, 0, "Received Master Abort");
+        });
+    }
+}
