@@ -24,6 +24,8 @@ pub(super) struct Observer {
     multicast: bool,
     /// Where the engine may write beside receive rings.
     writable: Vec<Range<u64>>,
+    /// Where it may end what was under way when it was reset.
+    draining: Vec<Range<u64>>,
     loaded: BTreeMap<u16, [Command; 4]>,
     watches: BTreeMap<u16, Watch>,
     /// Segments of no flow, which the engine may still hold when their flow is installed.
@@ -36,6 +38,20 @@ impl Observer {
     /// The engine's own address.
     pub(super) fn set_mac(&mut self, mac: [u8; 6]) {
         self.mac = mac;
+    }
+
+    /// The engine is being reset: nothing is installed any more, but what is on its way to memory may still get there.
+    pub(super) fn reset(&mut self) {
+        let mut draining = std::mem::take(&mut self.draining);
+        draining.append(&mut self.writable);
+        draining.extend(self.watches.values().map(|watch| watch.ring(true)));
+        let violations = std::mem::take(&mut self.violations);
+        *self = Observer { draining, violations, ..Observer::default() };
+    }
+
+    /// The host uses the engine again, so the last reset is done.
+    pub(super) fn restart(&mut self) {
+        self.draining.clear();
     }
 
     /// Where events and raw frames are written.
@@ -127,7 +143,7 @@ impl Observer {
             match flow {
                 Some((_, watch)) if access.write => watch.placed(&range, &mut found),
                 Some((_, watch)) => watch.fetched(&range, &mut found),
-                None if access.write && !self.writable.iter().any(inside) => {
+                None if access.write && !self.writable.iter().chain(&self.draining).any(inside) => {
                     found.push((1, format!("expected a write to a ring, found one to {:#x}..{:#x}", range.start, range.end)));
                 }
                 None => {}

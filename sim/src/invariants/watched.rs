@@ -71,6 +71,10 @@ impl<E: Engine> Watched<E> {
         let at = offset.wrapping_sub(register::CONTEXTS);
         if let Some(kept) = self.context.get_mut(at as usize / 4).filter(|_| at < register::PAGE) {
             *kept = value;
+            if at == register::CONTEXT_CONTROL.offset && register::CONTEXT_ENABLE.get(value) != 0 {
+                self.observer.accesses(&host.take_record());
+                self.observer.restart();
+            }
             self.set_rings();
         } else if offset == register::DOORBELLS + register::SUBMISSION_PRODUCED.offset {
             self.doorbell(value, host);
@@ -82,7 +86,8 @@ impl<E: Engine> Watched<E> {
         } else if offset == register::FILTER.offset {
             self.observer.set_filter(register::FILTER_PROMISCUOUS.get(value) != 0, register::FILTER_MULTICAST.get(value) != 0);
         } else if offset == register::CONTROL.offset && register::CONTROL_RESET.get(value) != 0 {
-            (self.observer, self.context, self.commands, self.events) = (Observer::default(), context(), 0, 0);
+            self.observer.reset();
+            (self.context, self.commands, self.events) = (context(), 0, 0);
         }
     }
 
