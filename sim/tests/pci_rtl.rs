@@ -4,7 +4,9 @@
 
 mod pci_support;
 
-use pci_support::{function, until, with_client};
+use pci_support::{function, until, with_client, BAR0};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use std::time::Duration;
 use toe_contract::register;
 use toe_sim::invariants::Watched;
@@ -49,4 +51,33 @@ fn frames_and_resets_over_the_hardware() {
             assert_ne!(guest.config(4) >> 29 & 1, 0, "Received Master Abort");
         });
     }
+}
+
+#[test]
+fn registers_with_nonsense_do_not_stop_the_hardware() {
+    // Not watched: a host that breaks the contract makes any engine look wrong.
+    let (mut function, far) = function(Box::new(Verilated::new(1)), DoorbellMode::Trapped);
+    for seed in 0..20 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        with_client(&mut function, |mut guest| {
+            guest.start();
+            for _ in 0..200 {
+                let at = match random.random_range(0..4_u32) {
+                    0 => random.random_range(0..0x44_u32),
+                    1 => register::CONTEXTS + random.random_range(0..0x40_u32),
+                    2 => register::DOORBELLS + random.random_range(0..0x10_u32),
+                    _ => random.random_range(0..register::BAR_SIZE),
+                };
+                let value = if random.random() { random.random() } else { random.random_range(0..64_u32) };
+                guest.client.region_write(BAR0, (at & !3).into(), &value.to_le_bytes()).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+                far.send(vec![1; 100]);
+            }
+        });
+    }
+    with_client(&mut function, |mut guest| {
+        while far.receive().is_some() {}
+        guest.start();
+        guest.send(&[0x99; 60]);
+        until("a frame", || far.receive().is_some_and(|found| found == [0x99; 60]));
+    });
 }

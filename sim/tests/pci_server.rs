@@ -20,6 +20,8 @@ use toe_sim::pci::{DoorbellMode, Function, Report, Server, ServerError, GRACE};
 use toe_sim::root_complex::Timing;
 use toe_sim::time::{Nanoseconds, WallClock};
 use toe_sim::wire::{Wire, WireError, WireFrame};
+use toe_vfio_user::client::{Client, ClientError};
+use toe_vfio_user::Errno;
 
 /// A server with a model behind it.
 struct Place {
@@ -114,12 +116,15 @@ fn a_second_client_waits_for_the_first_to_go() {
 fn a_second_client_that_has_waited_in_vain_is_refused() {
     let place = Place::new(false);
     let first = Guest::over(place.connect());
-    let mut second = place.connect();
-    second.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     let start = Instant::now();
-    assert_eq!(second.read(&mut [0]).expect("the end of the stream"), 0);
+    let error = Client::new(place.connect(), PATIENCE).expect_err("the function is busy");
+    assert!(matches!(error, ClientError::Refused { errno: Errno::BUSY, .. }), "{error}");
     assert!(start.elapsed() >= GRACE / 2);
-    assert!(matches!((place.report(), place.report()), (Report::Came, Report::Refused)));
+    // One that has not even asked is hung up on.
+    let mut third = place.connect();
+    third.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    assert_eq!(third.read(&mut [0]).expect("the end of the stream"), 0);
+    assert!(matches!([place.report(), place.report(), place.report()], [Report::Came, Report::Refused, Report::Refused]));
     assert_eq!(first.config(0) & 0xffff, u32::from(toe_contract::pci::VENDOR), "the first is still served");
     place.end().expect("a good end");
 }

@@ -72,13 +72,17 @@ impl Simulated {
         given.into_iter().find_map(|(is, name)| is.then_some(name))
     }
 
-    /// The device on a wire.
+    /// The device on a wire, with the invariants checked in everything the engine does.
     pub(crate) fn device(&self, wire: Box<dyn Wire>) -> Result<Device> {
-        Ok(Device::new(self.build()?, wire, Timing::PCIE, 1))
+        self.device_checked(true, wire)
     }
 
-    /// The engine, with the invariants checked in everything it does.
-    fn build(&self) -> Result<Box<dyn Engine>> {
+    /// The device on a wire, with the invariants checked, or not.
+    pub(crate) fn device_checked(&self, checked: bool, wire: Box<dyn Wire>) -> Result<Device> {
+        Ok(Device::new(self.build(checked)?, wire, Timing::PCIE, 1))
+    }
+
+    fn build(&self, checked: bool) -> Result<Box<dyn Engine>> {
         Ok(match self.engine {
             #[cfg(feature = "rtl")]
             EngineKind::Rtl => {
@@ -86,14 +90,14 @@ impl Simulated {
                 if let Some(path) = &self.wave {
                     engine.open_wave(path)?;
                 }
-                Box::new(Checked::new(engine))
+                Box::new(Checked::when(checked, engine))
             }
             EngineKind::Model => {
                 #[cfg(feature = "rtl")]
                 if self.wave.is_some() {
                     anyhow::bail!("--wave: the model has no signals; a waveform needs --engine rtl");
                 }
-                Box::new(Checked::new(Model::default()))
+                Box::new(Checked::when(checked, Model::default()))
             }
         })
     }

@@ -6,8 +6,8 @@
 //!   somebody is ──► waits a little ──► is refused ◄── done
 //! ```
 //!
-//! A client that comes while another is served waits for [`GRACE`]: so one that is started again at once meets the end of its predecessor. Then its
-//! connection is closed.
+//! A client that comes while another is served waits for [`GRACE`]: so one that is started again at once meets the end of its predecessor. Then it
+//! is told that the function is busy, and its connection is closed. So is that of a client that does not say anything at first.
 
 use super::function::{Counts, End, Function};
 use crossbeam_channel::{unbounded, Receiver, Sender};
@@ -23,7 +23,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use toe_driver::BusError;
-use toe_vfio_user::server::{serve, Ended};
+use toe_vfio_user::server::{serve, Ended, PATIENCE};
+use toe_vfio_user::socket::{receive, send};
+use toe_vfio_user::Errno;
 
 /// How long a client waits for the one before it to go.
 pub const GRACE: Duration = Duration::from_secs(2);
@@ -157,7 +159,7 @@ impl Server {
         loop {
             let now = Instant::now();
             while waiting.front().is_some_and(|(_, until)| *until <= now) {
-                waiting.pop_front();
+                waiting.pop_front().iter().for_each(|(stream, _)| refuse(stream));
                 report(Report::Refused);
             }
             if serving.is_none() {
@@ -195,7 +197,10 @@ impl Server {
     fn take(&self, waiting: &mut VecDeque<(UnixStream, Instant)>, report: &mut impl FnMut(Report)) -> Result<(), ServerError> {
         loop {
             match self.listener.accept() {
-                Ok(_) if waiting.len() >= MOST_WAITING => report(Report::Refused),
+                Ok((stream, _)) if waiting.len() >= MOST_WAITING => {
+                    refuse(&stream);
+                    report(Report::Refused);
+                }
                 Ok((stream, _)) => waiting.push_back((stream, Instant::now() + GRACE)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS)) => {
@@ -247,13 +252,8 @@ impl Clients {
         let (ringer, end) = (Ringer(bell.clone()), function.end());
         let run = move || {
             for stream in coming {
-                let ended = serve(&stream, &mut function);
+                let why = if speaks(&stream) { serve_one(&stream, &mut function) } else { Some(format!("it says nothing within {PATIENCE:?}")) };
                 drop(stream);
-                let why = match ended {
-                    Ok(Ended::HungUp) => None,
-                    Ok(Ended::Refused(why)) => Some(why),
-                    Err(error) => Some(error.to_string()),
-                };
                 let counts = function.counts();
                 let told = counts.and_then(|counts| function.power_on().map(|()| Report::Went { why, counts }));
                 // The other side takes them until this thread has ended.
@@ -277,5 +277,30 @@ impl Clients {
         let mut rung = [0; 8];
         // Not rung any more: it would block.
         let _ = rustix::io::read(&*self.bell, &mut rung);
+    }
+}
+
+/// Serves one client to its end, and says why it was one if it was not in good order.
+fn serve_one(stream: &UnixStream, function: &mut Function) -> Option<String> {
+    match serve(stream, function) {
+        Ok(Ended::HungUp) => None,
+        Ok(Ended::Refused(why)) => Some(why),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// Whether a client says something soon, or hangs up.
+fn speaks(stream: &UnixStream) -> bool {
+    let left = Timespec::try_from(PATIENCE).ok();
+    // What is wrong with it shows when it is read.
+    !matches!(poll(&mut [PollFd::from_borrowed_fd(stream.as_fd(), PollFlags::IN)], left.as_ref()), Ok(0))
+}
+
+/// Tells a client that it will not be served, if it has asked already.
+fn refuse(stream: &UnixStream) {
+    let now = Instant::now();
+    if let Ok(Some(asked)) = receive(stream, Some(now), Duration::ZERO) {
+        // It need not hear it: its connection ends.
+        let _ = send(stream, &asked.header.failure(Errno::BUSY), &[], &[], now);
     }
 }
