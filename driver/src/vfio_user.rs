@@ -40,7 +40,8 @@ impl VfioUserBus {
     /// # Errors
     /// There is no server, it serves another client, or its function is not ours.
     pub fn open(path: &Path) -> Result<VfioUserBus, BusError> {
-        let client = Client::connect(path, TIMEOUT).map_err(|e| gone(&format!("connecting to {}", path.display()), &e))?;
+        let what = || format!("connecting to {} (a server has one client at a time)", path.display());
+        let client = Client::connect(path, TIMEOUT).map_err(|e| gone(&what(), &e))?;
         VfioUserBus::over(client)
     }
 

@@ -19,13 +19,15 @@ fn small_write() -> impl Strategy<Value = SmallWrite> {
         .prop_map(|(offset, region, count, data)| SmallWrite { access: Access { offset, region, count }, data })
 }
 
-/// Calls `check` with a request of every kind.
+/// A request of every kind.
 fn requests(numbers: [u64; 3], words: [u32; 4], flags: [bool; 2], bytes: &[u8], version: Version, writes: Vec<SmallWrite>) -> Vec<Request<'_>> {
     let [iova, size, offset] = numbers;
     let [argsz, index, start, count] = words;
     let access = Access { offset, region: index, count: u32::try_from(bytes.len()).unwrap() };
-    let set =
-        |action, data| Request::DeviceSetIrqs(SetIrqs { index, start, count: if let IrqData::Bool(b) = data { b.len() as u32 } else { count }, action, data });
+    let set = |action, data| {
+        let count = if matches!(data, IrqData::Bool(_)) { access.count } else { count };
+        Request::DeviceSetIrqs(SetIrqs { index, start, count, action, data })
+    };
     vec![
         Request::Version(version),
         Request::DmaMap(DmaMap { iova, size, offset, readable: flags[0], writable: flags[1] }),
