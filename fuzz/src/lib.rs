@@ -4,10 +4,12 @@
 //! them all again in every `cargo test`. How to add a target: `README.md`.
 
 mod input;
+pub mod pci_function;
+mod session;
 pub mod vfio_user_server;
 
 /// A target: its name (that of its folder under `corpus`, too), and what it does with an input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: &[Target] = &[("vfio_user_server", vfio_user_server::run)];
+pub const TARGETS: &[Target] = &[("pci_function", pci_function::run), ("vfio_user_server", vfio_user_server::run)];

@@ -1,9 +1,12 @@
 //! What the client sends, and what comes back.
+//!
+//! An input is a byte (0: no version first), then for each message two bytes, what it is and how it is sent, and its fields. It is all sent before
+//! the server begins to read; what is written to shared memory is there from the beginning.
 
 use crate::input::Input;
+use crate::session::driver::Driver;
 use rustix::fs::{fcntl_add_seals, ftruncate, memfd_create, MemfdFlags, SealFlags};
 use rustix::net::{sendmsg, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
-use std::fs::File;
 use std::io::{ErrorKind, IoSlice, Read};
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
@@ -18,10 +21,10 @@ use toe_vfio_user::message::{Command, Header, Request, Version};
 pub(crate) type Expected = Vec<(u16, u16)>;
 
 /// All is sent before the server begins to read: so much fits into a socket.
-const MOST_MESSAGES: usize = 64;
+const MOST_WRITES: usize = 100;
 const MOST_BYTES: usize = 64 << 10;
 /// Bytes of a memfd.
-const MEMORY: u64 = 64 << 10;
+pub(super) const MEMORY: u64 = 64 << 10;
 
 /// Bits of the byte before each message.
 const NO_REPLY: u8 = 1;
@@ -72,7 +75,7 @@ impl Client {
 
     /// Sends what the input says, and nothing after it. Tells which replies must come, if the server can follow to the end.
     pub(crate) fn send(&self, stream: &UnixStream, data: &[u8]) -> Option<Expected> {
-        let mut sender = Sending { stream, bytes: 0, id: 0, expected: Some(Expected::new()) };
+        let mut sender = Sending { stream, bytes: 0, writes: 0, id: 0, expected: Some(Expected::new()), driver: Driver::new() };
         let mut input = Input::new(data);
         if input.u8() == 0 {
             sender.expected = None;
@@ -80,10 +83,7 @@ impl Client {
             let ours = Version { major: 0, minor: 1, capabilities: Default::default() };
             sender.message(0, Command::Version as u16, &Request::Version(ours).encode(), &[]);
         }
-        for _ in 0..MOST_MESSAGES {
-            if input.is_empty() || sender.bytes > MOST_BYTES {
-                break;
-            }
+        while !input.is_empty() && sender.bytes < MOST_BYTES && sender.writes < MOST_WRITES {
             sender.one(&mut input);
         }
         stream.shutdown(Shutdown::Write).expect("the server has not hung up yet");
@@ -91,11 +91,13 @@ impl Client {
     }
 }
 
-struct Sending<'a> {
+pub(super) struct Sending<'a> {
     stream: &'a UnixStream,
     bytes: usize,
+    writes: usize,
     id: u16,
     expected: Option<Expected>,
+    pub(super) driver: Driver,
 }
 
 impl Sending<'_> {
@@ -104,8 +106,8 @@ impl Sending<'_> {
         let (what, how) = (input.u8(), input.u8());
         let number = |c: Command| c as u16;
         let page = |input: &mut Input<'_>| u64::from(input.u8()) << 12;
-        let (command, body, fds) = match what % 12 {
-            0 => (u16::from(input.u8()) % 24, bytes(input), descriptors(input)),
+        let (command, body, fds) = match what % 18 {
+            0 => (u16::from(input.u8()) % 24, bytes(input), self.driver.descriptors(input)),
             1 => return self.noise(input),
             2 => (number(Command::RegionRead), access(input), vec![]),
             3 => {
@@ -116,7 +118,7 @@ impl Sending<'_> {
             }
             4 => {
                 let (flags, offset, iova, size) = (input.u8(), page(input), page(input), page(input));
-                (number(Command::DmaMap), fields(&[32, flags.into()], &[offset, iova, size]), descriptors(input))
+                (number(Command::DmaMap), fields(&[32, flags.into()], &[offset, iova, size]), self.driver.descriptors(input))
             }
             5 => {
                 let (flags, iova, size) = (input.u8(), page(input), page(input));
@@ -126,7 +128,7 @@ impl Sending<'_> {
                 let (flags, index, start, count) = (input.u8(), input.u8(), input.u8(), input.u8());
                 let mut body = fields(&[20, flags.into(), u32::from(index) % 8, start.into(), count.into()], &[]);
                 body.extend(bytes(input));
-                (number(Command::DeviceSetIrqs), body, descriptors(input))
+                (number(Command::DeviceSetIrqs), body, self.driver.descriptors(input))
             }
             7 => (number(Command::DeviceReset), vec![], vec![]),
             8 => {
@@ -146,7 +148,8 @@ impl Sending<'_> {
                 (number(Command::RegionWriteMulti), body, vec![])
             }
             10 => (number(Command::RegionWrite), long_write(input), vec![]),
-            _ => (number(Command::Version), bytes(input), vec![]),
+            11 => (number(Command::Version), bytes(input), vec![]),
+            other => return self.drive(other, how, input),
         };
         let fds: Vec<BorrowedFd<'_>> = fds.iter().map(|fd| fd.as_fd()).collect();
         if how & (WRONG_SIZE | STRANGE_FLAGS) != 0 {
@@ -157,7 +160,7 @@ impl Sending<'_> {
     }
 
     /// A message whose header is right.
-    fn message(&mut self, how: u8, command: u16, body: &[u8], fds: &[BorrowedFd<'_>]) {
+    pub(super) fn message(&mut self, how: u8, command: u16, body: &[u8], fds: &[BorrowedFd<'_>]) {
         let reply = how & NO_REPLY == 0;
         let header = Header { command, ..Header::command(self.id, Command::Version, body.len(), reply) };
         if let Some(expected) = self.expected.as_mut().filter(|_| reply) {
@@ -183,7 +186,7 @@ impl Sending<'_> {
     fn noise(&mut self, input: &mut Input<'_>) {
         self.expected = None;
         let count = input.u8();
-        self.write(input.bytes(count.into()), &[]);
+        self.pour(input.bytes(count.into()), &[]);
     }
 
     fn put(&mut self, how: u8, header: &Header, body: &[u8], fds: &[BorrowedFd<'_>]) {
@@ -192,11 +195,11 @@ impl Sending<'_> {
         // Descriptors may come with the first part, or with the second.
         let cut = if how & IN_TWO == 0 { 0 } else { usize::from(how >> 4) * 2 };
         let (first, second) = whole.split_at(cut.min(whole.len() - 1));
-        self.write(first, &[]);
-        self.write(second, fds);
+        self.pour(first, &[]);
+        self.pour(second, fds);
     }
 
-    fn write(&mut self, bytes: &[u8], fds: &[BorrowedFd<'_>]) {
+    fn pour(&mut self, bytes: &[u8], fds: &[BorrowedFd<'_>]) {
         if bytes.is_empty() {
             return;
         }
@@ -208,6 +211,7 @@ impl Sending<'_> {
         let sent = sendmsg(self.stream, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
         assert_eq!(sent.expect("room in the socket"), bytes.len());
         self.bytes += bytes.len();
+        self.writes += 1;
     }
 }
 
@@ -223,7 +227,7 @@ fn padded(bytes: &[u8], count: usize) -> Vec<u8> {
     padded
 }
 
-fn fields(words: &[u32], longs: &[u64]) -> Vec<u8> {
+pub(super) fn fields(words: &[u32], longs: &[u64]) -> Vec<u8> {
     let words = words.iter().flat_map(|w| w.to_ne_bytes());
     words.chain(longs.iter().flat_map(|l| l.to_ne_bytes())).collect()
 }
@@ -249,21 +253,7 @@ fn long_write(input: &mut Input<'_>) -> Vec<u8> {
     body
 }
 
-/// Descriptors of all kinds, good and bad.
-fn descriptors(input: &mut Input<'_>) -> Vec<OwnedFd> {
-    let count = input.u8() % 32;
-    let kinds = (0..count).map(|_| input.u8());
-    kinds
-        .map(|kind| match kind % 4 {
-            0 => memory(SealFlags::SHRINK | SealFlags::GROW),
-            1 => rustix::event::eventfd(0, rustix::event::EventfdFlags::NONBLOCK | rustix::event::EventfdFlags::CLOEXEC).expect("an eventfd"),
-            2 => memory(SealFlags::empty()),
-            _ => File::open("/dev/null").expect("/dev/null").into(),
-        })
-        .collect()
-}
-
-pub(super) fn memory(seals: SealFlags) -> OwnedFd {
+pub(crate) fn memory(seals: SealFlags) -> OwnedFd {
     let fd = memfd_create("fuzz", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).expect("a memfd");
     ftruncate(&fd, MEMORY).expect("memory");
     fcntl_add_seals(&fd, seals).expect("seals");
