@@ -1,5 +1,6 @@
 //! What a client of the simulated NIC may do to it by vfio-user: configuration space, BARs, DMA maps, interrupts, resets, rings and commands in
-//! the memory that it shares; over the untimed model, whose frames come back to it.
+//! the memory that it shares; over the untimed model, whose frames come back to it. The invariants are not
+//! checked: they presuppose a host that keeps to the contract.
 //!
 //! Checked beside what [`crate::vfio_user_server`] checks: when the client has gone, the function is as after power-on, and nothing of the
 //! client's stays open. One function serves all inputs, as that of `toe device` serves all its clients.
@@ -8,7 +9,6 @@ use crate::session::session;
 use std::collections::VecDeque;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use toe_sim::device::Device;
-use toe_sim::invariants::Watched;
 use toe_sim::model::Model;
 use toe_sim::pci::{DoorbellMode, Function};
 use toe_sim::root_complex::Timing;
@@ -38,7 +38,7 @@ struct Rig {
 
 impl Rig {
     fn new() -> Rig {
-        let device = Device::new(Box::new(Watched::new(Model::default())), Box::new(Echo::default()), Timing::default(), 1);
+        let device = Device::new(Box::new(Model::default()), Box::new(Echo::default()), Timing::default(), 1);
         let mut function = Function::start(WallClock::new(), device, DoorbellMode::Trapped).expect("a function");
         // What is made once and stays is made by the first client.
         session(&[1], &mut function);
