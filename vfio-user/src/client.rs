@@ -66,7 +66,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to the server at that socket and agrees on the version. This and every request may take `timeout`.
+    /// Connects to the server at that socket and agrees on the version. This and every answer must begin within `timeout`, and be whole after as
+    /// much again.
     ///
     /// # Errors
     /// There is no server, or it does not answer: it serves one client at a time.
