@@ -32,8 +32,8 @@ pub(crate) struct Arguments {
     wire: WireSpec,
     #[command(flatten)]
     simulated: Simulated,
-    /// How clients ring doorbells. Mapped ones cost a client no message, but nobody hears them: while a client is there, the device looks at
-    /// them without a pause for 20 us after its last work, and every 50 us when it is idle
+    /// How clients ring doorbells. Mapped ones cost a client no message, but nobody hears them: while a client has the
+    /// function's memory space enabled, the device looks at them without a pause for 20 us after its last work, and every 50 us when it is idle
     #[arg(long, value_enum, default_value = "trapped")]
     doorbells: Doorbells,
     /// Does not check the invariants. They presuppose a client that keeps to the contract (docs/engine.md); one that does not can make the engine

@@ -29,7 +29,7 @@ impl Doorbells {
     /// Where they lie in BAR 0, and in the memory.
     pub const PLACE: Range<usize> = register::DOORBELLS as usize..register::DOORBELLS as usize + toe_contract::CONTEXTS * register::PAGE as usize;
 
-    /// Those in that memory, which is as long as the BAR and holds zeros.
+    /// Those in that memory, which is as long as the BAR; what it holds is news to the engine.
     pub fn new(memory: Memory) -> Doorbells {
         Doorbells { memory, pages: Default::default() }
     }
@@ -66,6 +66,11 @@ impl Doorbells {
     /// The engine has been reset, and knows nothing any more.
     pub fn reset(&mut self) {
         self.pages = Default::default();
-        Self::PLACE.step_by(8).for_each(|at| self.memory.store64(at, 0));
+        Doorbells::clear(&self.memory);
+    }
+
+    /// Takes away what is written in that memory.
+    pub fn clear(memory: &Memory) {
+        Self::PLACE.step_by(8).for_each(|at| memory.store64(at, 0));
     }
 }

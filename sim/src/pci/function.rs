@@ -133,6 +133,8 @@ pub struct Function {
     doorbells: Option<Memory>,
     /// The device is bus master.
     master: bool,
+    /// The device looks at the doorbell pages.
+    listens: bool,
     posted: u32,
     counts: Counts,
     /// Faults and interrupts before this client.
@@ -160,6 +162,7 @@ impl Function {
             mode,
             doorbells: None,
             master: false,
+            listens: false,
             posted: 0,
             counts: Counts::default(),
             before: Counts::default(),
@@ -182,6 +185,7 @@ impl Function {
         self.msix.reset();
         self.config.power_on();
         self.faults.take().for_each(drop);
+        self.apply()?;
         self.renew_doorbells()?;
         self.counts = Counts::default();
         self.before = self.totals()?;
@@ -217,7 +221,6 @@ impl Function {
         let fd = memory.fd().try_clone_to_owned().map_err(|source| BusError::System { what: "the doorbells' memory".into(), source })?;
         let area = Area { offset: register::DOORBELLS.into(), size: Doorbells::PLACE.len() as u64 };
         self.regions[VFIO_PCI_BAR0_REGION_INDEX as usize].mapping = Some(Mapping { fd, offset: 0, areas: vec![area] });
-        self.device.set_doorbells(Some(Doorbells::new(memory.clone())))?;
         self.doorbells = Some(memory);
         Ok(())
     }
@@ -226,6 +229,7 @@ impl Function {
     fn reset_function(&mut self) -> Result<(), BusError> {
         self.device.reset_function(false)?;
         self.master = false;
+        self.doorbells.iter().for_each(Doorbells::clear);
         self.faults.take().for_each(drop);
         self.config.reset();
         self.msix.reset();
@@ -242,6 +246,13 @@ impl Function {
             self.master = master;
         }
         self.msix.control(self.config.msix_enabled(), self.config.msix_masked(), master);
+        // Where no BAR answers, no doorbell is heard.
+        let listens = self.config.answers_memory() && self.doorbells.is_some();
+        if listens != self.listens {
+            let memory = self.doorbells.clone().filter(|_| listens);
+            self.device.set_doorbells(memory.map(Doorbells::new))?;
+            self.listens = listens;
+        }
         Ok(())
     }
 
