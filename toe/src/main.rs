@@ -10,6 +10,7 @@ mod http;
 mod ladder;
 mod machine;
 mod network;
+mod probe;
 mod serve;
 mod simulated;
 mod ss;
@@ -42,6 +43,8 @@ enum Command {
     Devices(bind::DevicesArguments),
     /// Gives a NIC to user space, away from the kernel's driver if one has it
     Bind(bind::BindArguments),
+    /// Opens a NIC, tells what it is, and shows that it is kept from memory that is not mapped for it
+    Probe(probe::Arguments),
     /// Takes a NIC out of user space, and lets the kernel's drivers have it
     Unbind(bind::UnbindArguments),
     /// Measures the engine, in cycles, and its simulation; prints a table and writes JSON
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::Ss(arguments) => ss::run(&arguments),
         Command::Devices(arguments) => bind::devices(&arguments),
         Command::Bind(arguments) => bind::bind(&arguments),
+        Command::Probe(arguments) => probe::run(&arguments),
         Command::Unbind(arguments) => bind::unbind(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     };

@@ -40,8 +40,18 @@ pub(crate) const TEST: &[Need] = &[
 pub(crate) const FUZZ: &[Need] = &[need("g++", "g++")];
 
 /// To run the guest: what unpacks Debian's packages, and the host's side of the wire. QEMU itself is fetched beside the system.
-pub(crate) const GUEST: &[Need] =
-    &[need("apt-get", "apt"), need("dpkg", "dpkg"), need("xz", "xz-utils"), need("strip", "binutils"), need("ip", "iproute2"), need("curl", "curl")];
+pub(crate) const GUEST: &[Need] = &[
+    need("apt-get", "apt"),
+    need("dpkg", "dpkg"),
+    need("xz", "xz-utils"),
+    need("strip", "binutils"),
+    need("ip", "iproute2"),
+    need("curl", "curl"),
+    need("g++", "g++"),
+    need("make", "make"),
+    need("python3", "python3"),
+    need("pip3", "python3-pip"),
+];
 
 /// Installs what is missing, or says which line does.
 ///

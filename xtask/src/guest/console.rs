@@ -20,28 +20,30 @@ pub(crate) struct Answer {
     pub(crate) status: i32,
 }
 
-/// The console. What comes from it is in the log as well.
+/// The console. What goes in and what comes out is in the log as well.
 pub(crate) struct Console {
     to_guest: ChildStdin,
     from_guest: Receiver<Vec<u8>>,
     unread: String,
+    log: File,
 }
 
 impl Console {
     /// Over these two pipes; everything that the guest says is written to `log`.
-    pub(crate) fn new(to_guest: ChildStdin, mut output: ChildStdout, mut log: File) -> Result<Console> {
+    pub(crate) fn new(to_guest: ChildStdin, mut output: ChildStdout, log: File) -> Result<Console> {
         let (sender, from_guest) = mpsc::channel();
+        let mut copied = log.try_clone().context("a second descriptor of the log")?;
         let copy = move || {
             let mut buffer = [0; 4096];
             while let Ok(n @ 1..) = output.read(&mut buffer) {
                 let bytes = buffer[..n].to_vec();
-                if log.write_all(&bytes).is_err() || sender.send(bytes).is_err() {
+                if copied.write_all(&bytes).is_err() || sender.send(bytes).is_err() {
                     break;
                 }
             }
         };
         thread::Builder::new().name("console".into()).spawn(copy).context("a thread for the console")?;
-        Ok(Console { to_guest, from_guest, unread: String::new() })
+        Ok(Console { to_guest, from_guest, unread: String::new(), log })
     }
 
     /// Runs a command line and waits for its end.
@@ -49,6 +51,8 @@ impl Console {
     /// # Errors
     /// It takes longer than `patience`, or the guest has gone; with what it has said until then.
     pub(crate) fn run(&mut self, command: &str, patience: Duration) -> Result<Answer> {
+        // The guest's terminal does not echo.
+        writeln!(self.log, "$ {command}").context("the console's log")?;
         self.to_guest.write_all(format!("{command}\n").as_bytes()).context("the guest takes no command any more")?;
         self.answer(patience).with_context(|| format!("in the guest: {command}"))
     }

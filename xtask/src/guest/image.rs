@@ -16,23 +16,33 @@ const MODULES: &[&str] =
 /// The first program of the guest: it reads a command a line and says how each ended.
 const INIT: &str = include_str!("init.sh");
 
-/// Builds `toe` and the diagnostics of the driver without the simulator's hardware, statically linked: the programs' paths.
+/// Builds `toe` without the simulator's hardware, statically linked: its path.
 ///
 /// # Errors
 /// The build fails.
-pub(crate) fn programs(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn guest_program(folder: &Path) -> Result<PathBuf> {
     let build = folder.join("build");
     let mut command = cargo();
     command.args(["build", "--package", "toe", "--bin", "toe", "--no-default-features", "--target", TARGET, "--target-dir"]).arg(&build);
     step("toe for the guest, statically linked", command.env("RUSTFLAGS", "-C target-feature=+crt-static"))?;
-    Ok(vec![build.join(TARGET).join("debug/toe")])
+    Ok(build.join(TARGET).join("debug/toe"))
+}
+
+/// Builds `toe` for the host, with the hardware in it unless the model is wanted.
+///
+/// # Errors
+/// The build fails.
+pub(crate) fn host_program(engine: &str) -> Result<PathBuf> {
+    let features: &[&str] = if engine == "model" { &["--no-default-features"] } else { &[] };
+    step("toe for the host", cargo().args(["build", "--package", "toe", "--bin", "toe"]).args(features))?;
+    Ok(super::target()?.join("debug/toe"))
 }
 
 /// Packs the initramfs and returns its path.
 ///
 /// # Errors
 /// Something to pack is missing.
-pub(crate) fn initramfs(folder: &Path, system: &System, programs: &[PathBuf]) -> Result<PathBuf> {
+pub(crate) fn initramfs(folder: &Path, system: &System, toe: &Path) -> Result<PathBuf> {
     let mut archive = Archive::default();
     for name in ["bin", "dev", "etc", "lib", "lib/modules", "mnt", "proc", "sys", "tmp", "srv"] {
         archive.folder(name);
@@ -40,10 +50,7 @@ pub(crate) fn initramfs(folder: &Path, system: &System, programs: &[PathBuf]) ->
     archive.console();
     archive.file("init", 0o755, INIT.as_bytes());
     archive.file("bin/busybox", 0o755, &read(&system.busybox())?);
-    for program in programs {
-        let name = program.file_name().context("a program without a name")?.to_string_lossy();
-        archive.file(&format!("bin/{name}"), 0o755, &stripped(program)?);
-    }
+    archive.file("bin/toe", 0o755, &stripped(toe)?);
     let mut list = String::new();
     for module in MODULES {
         let name = module.rsplit('/').next().unwrap_or(module);

@@ -1,7 +1,7 @@
 #!/bin/busybox sh
 # The guest's first program: mounts what is to be mounted, then reads a command a line from the console,
 # runs it, and says how it ended between two record separators (octal 036).
-export PATH=/bin HOME=/ TERM=dumb
+export PATH=/bin HOME=/ TERM=dumb NO_COLOR=1
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys

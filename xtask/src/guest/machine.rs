@@ -15,20 +15,30 @@ const BOOT: Duration = Duration::from_secs(180);
 pub(crate) const SHORT: Duration = Duration::from_secs(60);
 
 /// QEMU with the guest's kernel; `device` is the socket of a vfio-user server.
-fn qemu(system: &System, initramfs: &Path, device: Option<&Path>, append: &str) -> Command {
+fn qemu(system: &System, initramfs: &Path, device: &Path, append: &str) -> Command {
     let mut qemu = system.qemu();
     qemu.args("-nodefaults -no-user-config -display none -no-reboot -accel tcg -cpu max -smp 1 -m 1G".split(' '));
     qemu.args("-M q35,kernel-irqchip=split -object memory-backend-memfd,id=m0,size=1G,share=on -machine memory-backend=m0".split(' '));
     qemu.args("-device intel-iommu,intremap=on,caching-mode=on -device pcie-root-port,id=rp0,bus=pcie.0,chassis=1,slot=1".split(' '));
-    if let Some(socket) = device {
-        let socket = serde_json::json!({ "type": "unix", "path": socket });
-        // Patience: a hardware description in a simulator answers late on a busy machine, and a late answer ends the connection for good.
-        let function = serde_json::json!({ "driver": "vfio-user-pci", "bus": "rp0", "socket": socket, "x-msg-timeout": 60_000 });
-        qemu.arg("-device").arg(function.to_string());
-    }
+    let socket = serde_json::json!({ "type": "unix", "path": device });
+    // Patience: a hardware description in a simulator answers late on a busy machine, and a late answer ends the connection for good.
+    let function = serde_json::json!({ "driver": "vfio-user-pci", "bus": "rp0", "socket": socket, "x-msg-timeout": 60_000 });
+    qemu.arg("-device").arg(function.to_string());
     let kernel = "console=ttyS0 panic=-1 intel_iommu=on iommu=nopt mitigations=off loglevel=3 hugepages=64";
     qemu.arg("-kernel").arg(&system.kernel).arg("-initrd").arg(initramfs).args(["-append", &format!("{kernel} {append}")]);
     qemu
+}
+
+/// Boots the guest with a shell on this terminal, until it is left.
+///
+/// # Errors
+/// QEMU cannot be started, or fails.
+pub(crate) fn shell(system: &System, initramfs: &Path, device: &Path) -> Result<()> {
+    let status = qemu(system, initramfs, device, "toe.shell").args(["-serial", "mon:stdio"]).status().context("QEMU could not be started")?;
+    if !status.success() {
+        bail!("QEMU ended with {status}");
+    }
+    Ok(())
 }
 
 /// A running guest. It ends with this object.
@@ -42,7 +52,7 @@ impl Guest {
     ///
     /// # Errors
     /// QEMU cannot be started, or the guest does not come up.
-    pub(crate) fn boot(folder: &Path, system: &System, initramfs: &Path, device: Option<&Path>) -> Result<Guest> {
+    pub(crate) fn boot(folder: &Path, system: &System, initramfs: &Path, device: &Path) -> Result<Guest> {
         let file = |name: &str| File::create(folder.join(name)).with_context(|| format!("cannot write {name}"));
         let mut command = qemu(system, initramfs, device, "");
         command.args(["-serial", "stdio"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(file("qemu.log")?);

@@ -17,10 +17,16 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// Where cargo builds.
+pub(crate) fn target() -> Result<PathBuf> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
+    fs::create_dir_all(&target).with_context(|| format!("cannot make {}", target.display()))?;
+    target.canonicalize().with_context(|| format!("cannot find {}", target.display()))
+}
+
 /// Everything of the guest's: nothing outside is written.
 pub(crate) fn folder() -> Result<PathBuf> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
-    let folder = target.join("guest");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))
+    let folder = target()?.join("guest");
+    fs::create_dir_all(folder.join("www")).with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(folder)
 }
