@@ -6,10 +6,11 @@
 mod input;
 pub mod pci_function;
 mod session;
+pub mod vfio_user_client;
 pub mod vfio_user_server;
 
 /// A target: its name (that of its folder under `corpus`, too), and what it does with an input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: &[Target] = &[("pci_function", pci_function::run), ("vfio_user_server", vfio_user_server::run)];
+pub const TARGETS: &[Target] = &[("pci_function", pci_function::run), ("vfio_user_client", vfio_user_client::run), ("vfio_user_server", vfio_user_server::run)];

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use toe_vfio_user::message::{Header, Kind, HEADER_SIZE};
 use toe_vfio_user::server::{serve, Backend, Ended};
 
-pub(crate) use client::memory;
+pub(crate) use client::{memory, pour};
 
 /// Serves a client that sends what the input says.
 ///

@@ -38,7 +38,7 @@ struct Simple {
 impl Default for Simple {
     fn default() -> Self {
         let region = |size: u64, readable: bool, writable: bool| Region { size, readable, writable, mapping: None };
-        let fd = memory(SealFlags::SHRINK);
+        let fd = memory(0x6000, SealFlags::SHRINK);
         let mapping = Mapping { fd, offset: 4096, areas: vec![Area { offset: 0x1000, size: 0x1000 }, Area { offset: 0x3000, size: 0x1000 }] };
         let regions = vec![
             Region { mapping: Some(mapping), ..region(0x4000, true, true) },

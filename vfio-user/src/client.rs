@@ -114,7 +114,7 @@ impl Client {
     /// See [`ClientError`].
     pub fn device_info(&self) -> Result<DeviceInfo, ClientError> {
         let reply = self.call(&Request::DeviceGetInfo { argsz: DeviceInfo::SIZE }, &[])?;
-        Ok(DeviceInfo::decode(&reply.body)?)
+        self.understood(DeviceInfo::decode(&reply.body).map_err(ClientError::from))
     }
 
     /// A region, and the descriptor by which it is mapped if it can be. What may be mapped lies inside the region.
@@ -125,16 +125,16 @@ impl Client {
         let mut room = REGION_INFO_SIZE;
         loop {
             let mut reply = self.call(&Request::DeviceGetRegionInfo { argsz: room, index }, &[])?;
-            let (info, needed) = RegionInfo::decode(&reply.body)?;
+            let (info, needed) = self.understood(RegionInfo::decode(&reply.body).map_err(ClientError::from))?;
             if needed > room && needed <= MAX_REGION_INFO {
                 room = needed;
                 continue;
             }
             let inside = |offset: u64, size: u64| offset.checked_add(size).is_some_and(|end| end <= info.size);
             let fd = if info.mappable { reply.fds.pop() } else { None };
-            if info.index != index || needed > room || info.mappable != fd.is_some() || !info.areas.iter().all(|a| inside(a.offset, a.size)) {
-                return Err(wrong(Command::DeviceGetRegionInfo, format!("expected region {index} of up to {room} bytes, found {info:?} of {needed} bytes")));
-            }
+            let good = info.index == index && needed <= room && info.mappable == fd.is_some() && info.areas.iter().all(|a| inside(a.offset, a.size));
+            let what = || format!("expected region {index} of up to {room} bytes, found {info:?} of {needed} bytes");
+            self.understood(expect(good, Command::DeviceGetRegionInfo, what))?;
             return Ok((info, fd));
         }
     }
@@ -145,7 +145,7 @@ impl Client {
     /// See [`ClientError`].
     pub fn irq_info(&self, index: u32) -> Result<IrqInfo, ClientError> {
         let reply = self.call(&Request::DeviceGetIrqInfo { argsz: IrqInfo::SIZE, index }, &[])?;
-        Ok(IrqInfo::decode(&reply.body)?)
+        self.understood(IrqInfo::decode(&reply.body).map_err(ClientError::from))
     }
 
     /// Reads from a region, at most as much as the server gives in one message.
@@ -156,10 +156,9 @@ impl Client {
         let command = Command::RegionRead;
         let access = self.access(command, region, offset, data.len())?;
         let reply = self.call(&Request::RegionRead(access), &[])?;
-        let (found, read) = Access::decode_reply(command, &reply.body)?;
-        if found != access || read.len() != data.len() {
-            return Err(wrong(command, format!("expected {access:?}, found {found:?} with {} bytes", read.len())));
-        }
+        let (found, read) = self.understood(Access::decode_reply(command, &reply.body).map_err(ClientError::from))?;
+        let good = found == access && read.len() == data.len();
+        self.understood(expect(good, command, || format!("expected {access:?}, found {found:?} with {} bytes", read.len())))?;
         data.copy_from_slice(read);
         Ok(())
     }
@@ -172,11 +171,8 @@ impl Client {
         let command = Command::RegionWrite;
         let access = self.access(command, region, offset, data.len())?;
         let reply = self.call(&Request::RegionWrite(access, data), &[])?;
-        let (found, _) = Access::decode_reply(command, &reply.body)?;
-        if found != access {
-            return Err(wrong(command, format!("expected {access:?}, found {found:?}")));
-        }
-        Ok(())
+        let (found, _) = self.understood(Access::decode_reply(command, &reply.body).map_err(ClientError::from))?;
+        self.understood(expect(found == access, command, || format!("expected {access:?}, found {found:?}")))
     }
 
     /// Writes to a region without waiting: done before any later request. Nobody says if the server refuses it.
@@ -289,6 +285,11 @@ impl Client {
         Err(SocketError::TimedOut("waiting for a reply").into())
     }
 
+    /// A server whose answers cannot be understood is not asked again.
+    fn understood<T>(&self, answer: Result<T, ClientError>) -> Result<T, ClientError> {
+        answer.map_err(|e| self.die(e))
+    }
+
     /// Ends the connection, and tells why to every later call.
     fn die(&self, why: ClientError) -> ClientError {
         let _ = self.dead.set(why.to_string());
@@ -303,6 +304,13 @@ impl AsFd for Client {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
+}
+
+fn expect(good: bool, command: Command, what: impl FnOnce() -> String) -> Result<(), ClientError> {
+    if good {
+        return Ok(());
+    }
+    Err(wrong(command, what()))
 }
 
 fn wrong(command: Command, what: String) -> ClientError {

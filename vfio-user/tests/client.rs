@@ -180,6 +180,7 @@ fn answers_that_are_none_are_errors() {
         let client = Client::new(stream, LONG).unwrap();
         let error = client.region_read(0, 0, &mut [0; 4]).expect_err("a lie").to_string();
         assert!(error.contains(expected), "{error}");
+        assert!(matches!(client.reset(), Err(ClientError::Dead(why)) if why == error), "who lies is not asked again");
         drop(client);
         server.join().unwrap();
     }
@@ -198,6 +199,7 @@ fn descriptions_of_regions_that_cannot_be_are_refused() {
         let (stream, server) = scripted(Capabilities::ours(), move |stream, message| answer(stream, &message.header.reply(body.len()), &body));
         let client = Client::new(stream, LONG).unwrap();
         assert!(matches!(client.region_info(0), Err(ClientError::Answer { .. })));
+        assert!(matches!(client.reset(), Err(ClientError::Dead(_))));
         drop(client);
         server.join().unwrap();
     }

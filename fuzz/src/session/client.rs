@@ -23,8 +23,6 @@ pub(crate) type Expected = Vec<(u16, u16)>;
 /// All is sent before the server begins to read: so much fits into a socket.
 const MOST_WRITES: usize = 100;
 const MOST_BYTES: usize = 64 << 10;
-/// Bytes of a memfd.
-pub(super) const MEMORY: u64 = 64 << 10;
 
 /// Bits of the byte before each message.
 const NO_REPLY: u8 = 1;
@@ -200,19 +198,23 @@ impl Sending<'_> {
     }
 
     fn pour(&mut self, bytes: &[u8], fds: &[BorrowedFd<'_>]) {
-        if bytes.is_empty() {
-            return;
+        if !bytes.is_empty() {
+            pour(self.stream, bytes, fds);
+            self.bytes += bytes.len();
+            self.writes += 1;
         }
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(32))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        if !fds.is_empty() {
-            assert!(ancillary.push(SendAncillaryMessage::ScmRights(fds)));
-        }
-        let sent = sendmsg(self.stream, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
-        assert_eq!(sent.expect("room in the socket"), bytes.len());
-        self.bytes += bytes.len();
-        self.writes += 1;
     }
+}
+
+/// Puts bytes and descriptors into a socket that has room for them.
+pub(crate) fn pour(stream: &UnixStream, bytes: &[u8], fds: &[BorrowedFd<'_>]) {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(32))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty() {
+        assert!(ancillary.push(SendAncillaryMessage::ScmRights(fds)));
+    }
+    let sent = sendmsg(stream, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+    assert_eq!(sent.expect("room in the socket"), bytes.len());
 }
 
 /// Up to 255 bytes.
@@ -253,9 +255,9 @@ fn long_write(input: &mut Input<'_>) -> Vec<u8> {
     body
 }
 
-pub(crate) fn memory(seals: SealFlags) -> OwnedFd {
+pub(crate) fn memory(bytes: u64, seals: SealFlags) -> OwnedFd {
     let fd = memfd_create("fuzz", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).expect("a memfd");
-    ftruncate(&fd, MEMORY).expect("memory");
+    ftruncate(&fd, bytes).expect("memory");
     fcntl_add_seals(&fd, seals).expect("seals");
     fd
 }

@@ -1,7 +1,7 @@
 //! What a driver does: registers by their names, rings in shared memory, commands, all with the fields that the input says.
 
 use crate::input::Input;
-use crate::session::client::{fields, memory, Sending, MEMORY};
+use crate::session::client::{fields, memory, Sending};
 use rustix::event::{eventfd, EventfdFlags};
 use rustix::fs::SealFlags;
 use rustix::io::pwrite;
@@ -21,6 +21,8 @@ const MASTER: u16 = 6;
 const RING_LOG2: [(register::Register, u32); 4] =
     [(register::SUBMISSION_LOG2, 7), (register::EVENT_LOG2, 6), (register::RAW_LOG2, 1), (register::RAW_SLOT_LOG2, 11)];
 const PAGE: usize = 4096;
+/// Bytes of a memfd.
+const MEMORY: u64 = 64 << 10;
 
 /// The memory that the client shares, and how far its rings are.
 pub(super) struct Driver {
@@ -32,7 +34,7 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn new() -> Driver {
-        Driver { shared: memory(SealFlags::SHRINK | SealFlags::GROW), base: 0, commands: 0 }
+        Driver { shared: memory(MEMORY, SealFlags::SHRINK | SealFlags::GROW), base: 0, commands: 0 }
     }
 
     /// Descriptors of all kinds, good and bad.
@@ -43,8 +45,8 @@ impl Driver {
             .map(|kind| match kind % 5 {
                 0 => self.shared.try_clone().expect("a descriptor"),
                 1 => an_eventfd(),
-                2 => memory(SealFlags::empty()),
-                3 => memory(SealFlags::SHRINK),
+                2 => memory(MEMORY, SealFlags::empty()),
+                3 => memory(MEMORY, SealFlags::SHRINK),
                 _ => File::open("/dev/null").expect("/dev/null").into(),
             })
             .collect()
