@@ -6,7 +6,7 @@
 use crate::message::{Header, HEADER_SIZE, MAX_FDS};
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use rustix::net::{recvmsg, sendmsg, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use rustix::net::{recvmsg, sendmsg, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -24,7 +24,7 @@ pub struct Message {
     pub body: Vec<u8>,
     /// Descriptors, at most [`MAX_FDS`].
     pub fds: Vec<OwnedFd>,
-    /// Descriptors beyond those, which have been closed.
+    /// Descriptors beyond those, which have been closed; at least 1 if there were some that we had no numbers for.
     pub surplus: usize,
 }
 
@@ -108,6 +108,8 @@ impl Came {
             match recvmsg(stream, &mut [IoSliceMut::new(bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT) {
                 Ok(got) => {
                     self.take(&mut ancillary);
+                    // We have no numbers left for those that were cut off: a message must not pass for one that never had them.
+                    self.surplus += usize::from(got.flags.contains(ReturnFlags::CTRUNC));
                     return Ok(got.bytes);
                 }
                 Err(Errno::AGAIN) => ready(stream, PollFlags::IN, end, "receiving")?,
