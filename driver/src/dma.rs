@@ -36,6 +36,8 @@ struct State {
 struct Slab {
     memory: Memory,
     free: IovaAllocator,
+    /// From this address on nothing was ever given out: it is as the system gave it, zeroed.
+    fresh_from: u64,
 }
 
 impl DmaAllocator {
@@ -61,9 +63,11 @@ impl DmaAllocator {
             }
         };
         drop(state);
-        let (base, iova, memory) = found;
+        let (base, iova, memory, fresh) = found;
         let region = Region { memory, iova, base, shared: self.shared.clone() };
-        region.memory.clear();
+        if !fresh {
+            region.memory.clear();
+        }
         Ok(region)
     }
 
@@ -89,12 +93,14 @@ impl DmaAllocator {
 }
 
 impl State {
-    /// A part of a slab that is there: the slab's address, its own, and its memory.
-    fn take(&mut self, bytes: u64, align: u64) -> Option<(u64, Iova, Memory)> {
+    /// A part of a slab that is there: the slab's address, its own, its memory, and whether it is zeroed as the system gave it.
+    fn take(&mut self, bytes: u64, align: u64) -> Option<(u64, Iova, Memory, bool)> {
         self.slabs.iter_mut().find_map(|(&base, slab)| {
             let iova = slab.free.take(bytes, align)?;
+            let fresh = iova.0 >= slab.fresh_from;
+            slab.fresh_from = slab.fresh_from.max(iova.0 + bytes);
             let (offset, bytes) = (usize::try_from(iova.0 - base).ok()?, usize::try_from(bytes).ok()?);
-            Some((base, iova, slab.memory.part(offset, bytes)))
+            Some((base, iova, slab.memory.part(offset, bytes), fresh))
         })
     }
 }
@@ -137,7 +143,7 @@ impl Shared {
             state.iovas.give_back(iova, size);
             return Err(error);
         }
-        state.slabs.insert(iova.0, Slab { memory, free: IovaAllocator::over(iova, size) });
+        state.slabs.insert(iova.0, Slab { memory, free: IovaAllocator::over(iova, size), fresh_from: iova.0 });
         Ok(())
     }
 

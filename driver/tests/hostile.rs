@@ -146,8 +146,8 @@ fn what_was_just_asked_for_is_not_late() {
         nic.check().expect("an honest device");
         fake.pass(Nanoseconds::from_millis(100));
         nic.send_frame(&[0; 60], None).expect("there is room");
-        nic.ring().expect("the doorbell");
         nic.check().unwrap_or_else(|error| panic!("frame {k}, sent at this moment: {error}"));
+        nic.ring().expect("the doorbell");
         context(&fake, register::RAW_FETCHED, k + 1);
     }
 }

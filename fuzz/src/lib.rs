@@ -3,6 +3,7 @@
 //! `cargo xtask fuzz TARGET` lets libFuzzer look for bytes; those that led to new places are kept in `corpus/TARGET`, and `tests/corpus.rs` runs
 //! them all again in every `cargo test`. How to add a target: `README.md`.
 
+pub mod driver_device;
 mod input;
 pub mod pci_function;
 mod session;
@@ -13,4 +14,9 @@ pub mod vfio_user_server;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: &[Target] = &[("pci_function", pci_function::run), ("vfio_user_client", vfio_user_client::run), ("vfio_user_server", vfio_user_server::run)];
+pub const TARGETS: &[Target] = &[
+    ("driver_device", driver_device::run),
+    ("pci_function", pci_function::run),
+    ("vfio_user_client", vfio_user_client::run),
+    ("vfio_user_server", vfio_user_server::run),
+];

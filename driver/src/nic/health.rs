@@ -123,11 +123,10 @@ impl Nic {
     /// Commands that were told of, and frames of commands taken, must go on.
     fn check_progress(&mut self) -> Result<(), NicError> {
         self.read_consumed()?;
-        let outstanding = self.frames_sent != self.frames_fetched;
-        if outstanding {
+        if self.frames_sent != self.frames_fetched {
             self.read_fetched()?;
         }
-        let idle = self.submission.is_taken() && !outstanding;
+        let idle = self.submission.is_taken() && self.frames_sent == self.frames_fetched;
         let waiting = (!idle).then(|| (self.submission.consumed(), self.frames_fetched));
         if idle || waiting != self.health.waiting {
             (self.health.waiting, self.health.stalled) = (waiting, Nanoseconds::ZERO);

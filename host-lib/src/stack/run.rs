@@ -2,8 +2,6 @@
 
 use std::thread::JoinHandle;
 
-use toe_driver::NicError;
-
 use super::{Handle, Stack, StackError};
 use crate::time::Nanoseconds;
 
@@ -22,18 +20,23 @@ impl Stack {
         while !self.stopping {
             let until = self.poll()?;
             if until > self.nic.now() {
-                self.sleep(until).inspect_err(|error| self.fail(&error.to_string()))?;
+                self.wait(until)?;
             }
         }
         Ok(())
     }
 
-    /// Sleeps until the device or an application has something. A request that comes after the look at the queue sees `asleep`, and wakes.
-    fn sleep(&mut self, until: Nanoseconds) -> Result<(), NicError> {
+    /// Waits until the device or an application has something, or until then; how, the driver's configuration says. For whoever calls
+    /// [`Stack::poll`] himself.
+    ///
+    /// # Errors
+    /// The device does not work any more: every socket has been told why.
+    pub fn wait(&mut self, until: Nanoseconds) -> Result<(), StackError> {
+        // A request that comes after the look at the queue sees `asleep`, and wakes.
         self.handle.set_asleep(true);
         let result = if self.has_requests() { Ok(()) } else { self.nic.wait(until) };
         self.handle.set_asleep(false);
-        result
+        result.inspect_err(|error| self.fail(&error.to_string())).map_err(StackError::from)
     }
 
     /// Works on a thread of its own.
