@@ -81,3 +81,30 @@ fn registers_with_nonsense_do_not_stop_the_hardware() {
         until("a frame", || far.receive().is_some_and(|found| found == [0x99; 60]));
     });
 }
+
+#[test]
+fn a_client_that_vanishes_in_mid_dma_leaves_the_hardware_quiet() {
+    let (mut function, far) = function(Box::new(Watched::new(Verilated::new(1))), DoorbellMode::Trapped);
+    for seed in 0..20 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let (memory, _) = with_client(&mut function, |mut guest| {
+            guest.start();
+            for k in 0..random.random_range(0..60_u8) {
+                far.send(vec![k; random.random_range(60..1500)]);
+                let length = random.random_range(60..1500);
+                guest.send(&vec![k; length]);
+            }
+            std::thread::sleep(Duration::from_micros(random.random_range(0..500)));
+            guest.memory.clone()
+        });
+        let look = || {
+            let mut bytes = vec![0; memory.len()];
+            memory.copy_out(0, &mut bytes);
+            bytes
+        };
+        let then = look();
+        far.send(vec![0xee; 60]);
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(then == look(), "seed {seed}: DMA after the client had gone");
+    }
+}

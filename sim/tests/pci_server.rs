@@ -246,11 +246,14 @@ fn a_socket_that_nobody_listens_at_is_replaced_and_nothing_else() {
     assert_eq!(std::fs::read(&path).expect("a file"), b"precious");
 }
 
-/// A wire that breaks after the first frame.
-struct Breaks;
+/// A wire that breaks at the first frame, one way or the other.
+struct Breaks {
+    panics: bool,
+}
 
 impl Wire for Breaks {
     fn send(&mut self, _: Nanoseconds, _: WireFrame) -> Result<(), WireError> {
+        assert!(!self.panics, "a bug in the simulation");
         Err(WireError::Io { what: "sending on a cut wire".into(), source: std::io::ErrorKind::BrokenPipe.into() })
     }
     fn receive(&mut self, _: Nanoseconds) -> Result<Option<WireFrame>, WireError> {
@@ -263,20 +266,22 @@ impl Wire for Breaks {
 
 #[test]
 fn the_end_of_the_device_is_that_of_the_server() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("socket");
-    let device = Device::new(Box::new(Model::default()), Box::new(Breaks), Timing::PCIE, 1);
-    let function = Function::start(WallClock::new(), device, DoorbellMode::Trapped).expect("a function");
-    let server = Server::bind(&path).expect("a place");
-    let (_stop, stopped) = UnixStream::pair().expect("sockets");
-    let thread = std::thread::spawn(move || server.run(function, stopped.as_fd(), false, |_| {}));
-    let mut guest = Guest::over(UnixStream::connect(&path).expect("a server"));
-    guest.start();
-    // Posted: the answer might not come any more.
-    let produced = guest.put(&[1; 60]).to_le_bytes();
-    let at = register::DOORBELLS + register::SUBMISSION_PRODUCED.offset;
-    guest.client.region_write_posted(pci_support::BAR0, at.into(), &produced).expect("connected");
-    let error = thread.join().expect("no panic").expect_err("the wire is cut");
-    assert!(error.to_string().contains("sending on a cut wire"), "{error}");
-    assert!(guest.client.reset().is_err(), "the client has been hung up on");
+    for (panics, reason) in [(false, "sending on a cut wire"), (true, "panicked")] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("socket");
+        let device = Device::new(Box::new(Model::default()), Box::new(Breaks { panics }), Timing::PCIE, 1);
+        let function = Function::start(WallClock::new(), device, DoorbellMode::Trapped).expect("a function");
+        let server = Server::bind(&path).expect("a place");
+        let (_stop, stopped) = UnixStream::pair().expect("sockets");
+        let thread = std::thread::spawn(move || server.run(function, stopped.as_fd(), false, |_| {}));
+        let mut guest = Guest::over(UnixStream::connect(&path).expect("a server"));
+        guest.start();
+        // Posted: the answer might not come any more.
+        let produced = guest.put(&[1; 60]).to_le_bytes();
+        let at = register::DOORBELLS + register::SUBMISSION_PRODUCED.offset;
+        guest.client.region_write_posted(pci_support::BAR0, at.into(), &produced).expect("connected");
+        let error = thread.join().expect("no panic").expect_err("the device has stopped");
+        assert!(error.to_string().contains(reason), "{error}");
+        assert!(guest.client.reset().is_err(), "the client has been hung up on");
+    }
 }

@@ -6,6 +6,7 @@ use crate::time::{Clock, Nanoseconds, WallClock};
 use crate::wire::{wait, WireError};
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use std::os::fd::AsFd;
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use toe_contract::register;
@@ -49,13 +50,22 @@ impl Runner {
         Runner { device, shared, requests, upstream, clock, doorbells: None, faults: 0, worked_at: Nanoseconds::ZERO }
     }
 
-    /// Runs the device until it is stopped, or stops by itself.
+    /// Runs the device until it is stopped, or stops by itself. Whoever holds it is told of that, and of a panic.
     pub(super) fn run(&mut self) {
-        if let Err(error) = self.run_on() {
-            tracing::error!(%error, "the simulated device has stopped");
-            self.shared.set_gone(error.to_string());
-            self.upstream.stopped(&error.to_string());
+        match catch_unwind(AssertUnwindSafe(|| self.run_on())) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => self.stopped(&error.to_string()),
+            Err(panic) => {
+                self.stopped("the simulated device has panicked");
+                resume_unwind(panic);
+            }
         }
+    }
+
+    fn stopped(&mut self, reason: &str) {
+        tracing::error!(reason, "the simulated device has stopped");
+        self.shared.set_gone(reason.to_owned());
+        self.upstream.stopped(reason);
     }
 
     fn run_on(&mut self) -> Result<(), DeviceError> {
