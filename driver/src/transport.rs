@@ -20,6 +20,8 @@ use std::sync::Arc;
 pub enum Transport {
     /// `vfio:BDF`: the function with that address, bound to `vfio-pci`. Without a domain, domain 0000 is meant.
     Vfio(String),
+    /// `iommufd:BDF`: the same without groups, by the kernel's iommufd; only with the cargo feature `iommufd`.
+    Iommufd(String),
     /// `vfio-user:PATH`: the function behind the vfio-user server that listens there.
     VfioUser(PathBuf),
 }
@@ -36,6 +38,7 @@ impl FromStr for Transport {
         let wrong = || TransportError(text.to_owned());
         match text.split_once(':') {
             Some(("vfio", address)) => bdf(address).map(Transport::Vfio).ok_or_else(wrong),
+            Some(("iommufd", address)) => bdf(address).map(Transport::Iommufd).ok_or_else(wrong),
             Some(("vfio-user", path)) if !path.is_empty() => Ok(Transport::VfioUser(path.into())),
             _ => Err(wrong()),
         }
@@ -46,6 +49,7 @@ impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Transport::Vfio(address) => write!(f, "vfio:{address}"),
+            Transport::Iommufd(address) => write!(f, "iommufd:{address}"),
             Transport::VfioUser(path) => write!(f, "vfio-user:{}", path.display()),
         }
     }
@@ -59,6 +63,12 @@ impl Transport {
     pub fn open(&self) -> Result<Arc<dyn Bus>, BusError> {
         Ok(match self {
             Transport::Vfio(address) => Arc::new(VfioBus::open(address)?),
+            #[cfg(feature = "iommufd")]
+            Transport::Iommufd(address) => Arc::new(VfioBus::open_by_iommufd(address)?),
+            #[cfg(not(feature = "iommufd"))]
+            Transport::Iommufd(address) => {
+                return Err(BusError::Gone(format!("this program was built without iommufd: cargo build --features iommufd, or vfio:{address}")))
+            }
             Transport::VfioUser(path) => Arc::new(VfioUserBus::open(path)?),
         })
     }
@@ -86,12 +96,26 @@ mod tests {
             ("vfio:0000:01:00.0", "vfio:0000:01:00.0"),
             ("vfio:0A:1f.7", "vfio:0000:0a:1f.7"),
             ("vfio:1234:01:00.0", "vfio:1234:01:00.0"),
+            ("iommufd:01:00.0", "iommufd:0000:01:00.0"),
             ("vfio-user:/tmp/toe.sock", "vfio-user:/tmp/toe.sock"),
             ("vfio-user:a:b", "vfio-user:a:b"),
         ] {
             assert_eq!(text.parse::<Transport>().map(|t| t.to_string()), Ok(whole.to_owned()));
         }
-        for bad in ["", "vfio", "vfio:", "vfio:01", "vfio:01.00.0", "vfio:01:00:0", "vfio:1:0.0", "pci:01:00.0", "vfio:01:00.0 ", "vfio-user", "vfio-user:"] {
+        for bad in [
+            "",
+            "vfio",
+            "vfio:",
+            "vfio:01",
+            "vfio:01.00.0",
+            "vfio:01:00:0",
+            "vfio:1:0.0",
+            "pci:01:00.0",
+            "iommufd:01",
+            "vfio:01:00.0 ",
+            "vfio-user",
+            "vfio-user:",
+        ] {
             let error = bad.parse::<Transport>().expect_err(bad).to_string();
             assert!(error.contains("expected") && error.contains(&format!("{bad:?}")), "{error}");
         }

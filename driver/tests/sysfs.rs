@@ -186,6 +186,17 @@ fn missing_modules_are_named() {
 }
 
 #[test]
+fn iommufd_needs_no_group_but_a_kernel_that_has_it() {
+    let tree = Tree::new();
+    says(tree.sysfs().openable_by_iommufd(NIC), &["found no driver", "toe bind 0000:01:00.0"]);
+    tree.driver(NIC, "vfio-pci");
+    fs::remove_file(tree.at("dev/vfio/vfio")).unwrap();
+    says(tree.sysfs().openable_by_iommufd(NIC), &["no iommufd", "CONFIG_VFIO_DEVICE_CDEV", "vfio:0000:01:00.0"]);
+    tree.write("dev/iommu", "");
+    tree.sysfs().openable_by_iommufd(NIC).unwrap();
+}
+
+#[test]
 fn not_bound_to_vfio_says_bind() {
     let tree = Tree::new();
     says(tree.sysfs().openable(NIC), &["found no driver", "toe bind 0000:01:00.0"]);

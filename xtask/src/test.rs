@@ -24,6 +24,7 @@ const WITHOUT_ENGINE: &[&str] = &["parts", "table"];
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     step("format", cargo().args(["fmt", "--all", "--check"]))?;
     step("lints", cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
+    step("lints of what no kernel here has", cargo().args(["clippy", "--package", "toe-driver", "--features", "iommufd", "--", "--deny", "warnings"]))?;
     if !arguments.lint {
         step("tests", cargo().args(["test", "--workspace", "--no-fail-fast"]))?;
         let files = files_with_engine()?;

@@ -51,16 +51,7 @@ impl Sysfs {
     /// # Errors
     /// Says what stands in the way.
     pub fn openable(&self, bdf: &str) -> Result<u32, SysfsError> {
-        let function = self.function(bdf)?;
-        let bdf = function.bdf.as_str();
-        let group = self.viable(&function)?;
-        if function.driver.as_deref() != Some(VFIO_PCI) {
-            return Err(SysfsError::NotBound { bdf: bdf.to_owned(), driver: function.driver });
-        }
-        let by = self.holders(&function);
-        if !by.is_empty() {
-            return Err(SysfsError::Held { bdf: bdf.to_owned(), by });
-        }
+        let group = self.free(bdf)?;
         for path in ["dev/vfio/vfio".to_owned(), format!("dev/vfio/{group}")] {
             match OpenOptions::new().read(true).write(true).open(self.at(&path)) {
                 Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Err(SysfsError::Forbidden { path: format!("/{path}") }),
@@ -71,6 +62,34 @@ impl Sysfs {
                 Err(source) => return Err(SysfsError::Io { what: format!("opening /{path}"), source }),
                 Ok(_) => {}
             }
+        }
+        Ok(group)
+    }
+
+    /// Checks that a function can be opened by iommufd: its driver, and that the kernel has iommufd.
+    ///
+    /// # Errors
+    /// Says what stands in the way.
+    pub fn openable_by_iommufd(&self, bdf: &str) -> Result<(), SysfsError> {
+        self.free(bdf)?;
+        match OpenOptions::new().read(true).write(true).open(self.at("dev/iommu")) {
+            Ok(_) => Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(SysfsError::NoIommufd { bdf: bdf.to_owned() }),
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Err(SysfsError::Forbidden { path: "/dev/iommu".to_owned() }),
+            Err(source) => Err(SysfsError::Io { what: "opening /dev/iommu".to_owned(), source }),
+        }
+    }
+
+    /// The group of a function that is bound to vfio-pci and that nobody uses.
+    fn free(&self, bdf: &str) -> Result<u32, SysfsError> {
+        let function = self.function(bdf)?;
+        let group = self.viable(&function)?;
+        if function.driver.as_deref() != Some(VFIO_PCI) {
+            return Err(SysfsError::NotBound { bdf: function.bdf, driver: function.driver });
+        }
+        let by = self.holders(&function);
+        if !by.is_empty() {
+            return Err(SysfsError::Held { bdf: function.bdf, by });
         }
         Ok(group)
     }

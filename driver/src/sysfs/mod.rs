@@ -93,6 +93,12 @@ pub enum SysfsError {
         /// Its name.
         driver: String,
     },
+    /// The kernel was built without iommufd.
+    #[error("the kernel has no iommufd (there is no /dev/iommu): expected CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV; without them: vfio:{bdf}")]
+    NoIommufd {
+        /// The address.
+        bdf: String,
+    },
     /// Others in the group belong to kernel drivers.
     #[error("IOMMU group {group} of {bdf} is not viable, for it holds {}; {}", members(.others), mend_group(.others))]
     NotViable {

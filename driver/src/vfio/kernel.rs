@@ -59,6 +59,26 @@ pub(super) fn iova_ranges(container: &impl AsRawFd) -> io::Result<Option<Vec<Ran
     Ok(None)
 }
 
+/// The same of an address space of iommufd, to which a device has been attached.
+#[cfg(feature = "iommufd")]
+pub(super) fn iommufd_ranges(iommufd: &impl AsRawFd, space: u32) -> io::Result<Vec<RangeInclusive<u64>>> {
+    use iommufd_bindings::iommufd::{iommu_ioas_iova_ranges, iommu_iova_range, IOMMUFD_CMD_IOAS_IOVA_RANGES, IOMMUFD_TYPE};
+    ioctl_io_nr!(IOMMU_IOAS_IOVA_RANGES, IOMMUFD_TYPE.into(), IOMMUFD_CMD_IOAS_IOVA_RANGES);
+    let mut found = vec![iommu_iova_range::default(); LONGEST / size_of::<iommu_iova_range>()];
+    let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let mut question = iommu_ioas_iova_ranges {
+        size: small(size_of::<iommu_ioas_iova_ranges>()),
+        ioas_id: space,
+        num_iovas: small(found.len()),
+        allowed_iovas: found.as_mut_ptr() as u64,
+        ..Default::default()
+    };
+    // SAFETY: the kernel writes no more than `size` bytes of the structure, and `num_iovas` ranges where `allowed_iovas` points, for which there is room.
+    done(unsafe { ioctl_with_mut_ref(iommufd, IOMMU_IOAS_IOVA_RANGES(), &mut question) })?;
+    found.truncate(question.num_iovas as usize);
+    Ok(found.into_iter().map(|range| range.start..=range.last).collect())
+}
+
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
 }

@@ -1,6 +1,6 @@
 //! Kernel VFIO: the device bound to `vfio-pci`, its BAR mapped, its MSI-X vector an eventfd.
 //!
-//! Needs an IOMMU and the right to open `/dev/vfio/<group>`. Facts of the kernel's side that this file is written to:
+//! Needs an IOMMU and the right to open `/dev/vfio/<group>`; or, with the cargo feature `iommufd`, `/dev/iommu` and `/dev/vfio/devices/vfioN`. Facts of the kernel's side that this file is written to:
 //! bus mastering is off after open and after every reset; `region_read` of the crate swallows errors, so configuration space is read with
 //! `pread`; so does its `reset`; 0xfee0_0000 to 0xfeef_ffff is the interrupt window of x86 and must not be mapped.
 
@@ -41,26 +41,43 @@ pub struct VfioBus {
 const RANGES: [RangeInclusive<u64>; 2] = [0x10_0000..=0xfedf_ffff, 0x1_0000_0000..=0x7f_ffff_ffff];
 
 impl VfioBus {
-    /// Opens the function with that address (`0000:01:00.0`), which must be bound to `vfio-pci`.
+    /// Opens the function with that address (`0000:01:00.0`), which must be bound to `vfio-pci`, by its group.
     ///
     /// # Errors
     /// Says what is missing: the function, its binding, the group's permission, an IOMMU.
     pub fn open(bdf: &str) -> Result<VfioBus, BusError> {
         let sysfs = Sysfs::default();
         let group = sysfs.openable(bdf)?;
-        let path = sysfs.folder(bdf)?;
-        let vfio = |what: &'static str| {
-            move |e: vfio_ioctls::VfioError| BusError::System { what: format!("{what} of {bdf}"), source: std::io::Error::other(e.to_string()) }
-        };
-        let container = Arc::new(VfioContainer::new(None).map_err(vfio("opening the VFIO container"))?);
-        let device = VfioDevice::new(&path, container.clone(), true).map_err(vfio("opening the VFIO device"))?;
-        let ranges = kernel::iova_ranges(&*container).map_err(|source| BusError::System { what: "asking the IOMMU for its bus addresses".into(), source })?;
-        let ranges = ranges.unwrap_or_else(|| RANGES.to_vec());
+        let container = Arc::new(VfioContainer::new(None).map_err(vfio("opening the VFIO container", bdf))?);
+        let device = VfioDevice::new(&sysfs.folder(bdf)?, container.clone(), true).map_err(vfio("opening the VFIO device", bdf))?;
+        let ranges = kernel::iova_ranges(&*container).map_err(asking_for_ranges)?.unwrap_or_else(|| RANGES.to_vec());
         tracing::info!(bdf, group, ?ranges, "VFIO device open");
+        VfioBus::over(bdf, device, container, ranges)
+    }
+
+    /// The same by iommufd (Linux 6.2), without a group.
+    ///
+    /// # Errors
+    /// Says what is missing: the function, its binding, iommufd.
+    #[cfg(feature = "iommufd")]
+    pub fn open_by_iommufd(bdf: &str) -> Result<VfioBus, BusError> {
+        let sysfs = Sysfs::default();
+        sysfs.openable_by_iommufd(bdf)?;
+        let error =
+            |e: iommufd_ioctls::IommufdError| BusError::System { what: format!("opening iommufd for {bdf}"), source: std::io::Error::other(e.to_string()) };
+        let iommufd = Arc::new(iommufd_ioctls::IommuFd::new().map_err(error)?);
+        let space = Arc::new(vfio_ioctls::VfioIommufd::new(iommufd.clone(), None, None).map_err(vfio("an address space for DMA", bdf))?);
+        let device = VfioDevice::new(&sysfs.folder(bdf)?, space.clone(), true).map_err(vfio("opening the VFIO device", bdf))?;
+        let ranges = kernel::iommufd_ranges(&*iommufd, space.ioas().id()).map_err(asking_for_ranges)?;
+        tracing::info!(bdf, ?ranges, "VFIO device open by iommufd");
+        VfioBus::over(bdf, device, space, ranges)
+    }
+
+    fn over(bdf: &str, device: VfioDevice, ops: Arc<dyn VfioOps>, ranges: Vec<RangeInclusive<u64>>) -> Result<VfioBus, BusError> {
         let windows = map_bar(&device)?;
-        let bus = VfioBus { windows, device, ops: container, interrupt: Interrupt::new()?, opened: Instant::now(), ranges, bdf: bdf.to_owned() };
+        let bus = VfioBus { windows, device, ops, interrupt: Interrupt::new()?, opened: Instant::now(), ranges, bdf: bdf.to_owned() };
         bus.become_master()?;
-        bus.device.enable_msix(vec![bus.interrupt.device()]).map_err(vfio("enabling MSI-X"))?;
+        bus.device.enable_msix(vec![bus.interrupt.device()]).map_err(vfio("enabling MSI-X", bdf))?;
         Ok(bus)
     }
 
@@ -84,6 +101,14 @@ impl VfioBus {
             Err(e) => Err(BusError::System { what: format!("access to region {region} at {at:#x}"), source: e.into() }),
         }
     }
+}
+
+fn vfio<'a>(what: &'static str, bdf: &'a str) -> impl Fn(vfio_ioctls::VfioError) -> BusError + 'a {
+    move |e| BusError::System { what: format!("{what} of {bdf}"), source: std::io::Error::other(e.to_string()) }
+}
+
+fn asking_for_ranges(source: std::io::Error) -> BusError {
+    BusError::System { what: "asking the IOMMU for its bus addresses".into(), source }
 }
 
 /// Maps BAR 0, or those parts of it that the kernel lets us map.
