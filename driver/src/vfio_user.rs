@@ -9,7 +9,7 @@ use crate::interrupt::Interrupt;
 use crate::window::{check, Windows};
 use crate::{Iova, Memory, Nanoseconds};
 use core::ops::RangeInclusive;
-use rustix::fs::{fcntl_get_seals, SealFlags};
+use rustix::fs::{fcntl_get_seals, fstatfs, FsWord, SealFlags};
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -20,6 +20,8 @@ use toe_vfio_user::client::{Client, ClientError};
 use toe_vfio_user::message::DmaMap;
 use vfio_bindings::bindings::vfio::{VFIO_PCI_BAR0_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_MSIX_IRQ_INDEX};
 
+/// The kind of file system that huge pages are (`HUGETLBFS_MAGIC` of Linux).
+const HUGE_PAGES: FsWord = 0x9584_58f6;
 /// A server may take so long to answer; a simulated device that is waited for in Verilator included.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// PCI command register, and its bits for memory space and bus mastering (PCI 3.0 section 6.2.2).
@@ -83,8 +85,7 @@ fn map_bar(client: &Client) -> Result<Windows, BusError> {
     }
     let Some(fd) = fd else { return Ok(Windows::none()) };
     let file = File::from(fd);
-    // Whoever touches a page behind the end of a file is killed: it must not be able to shrink. Messages do without.
-    if !fcntl_get_seals(&file).is_ok_and(|seals| seals.contains(SealFlags::SHRINK)) {
+    if !stays(&file) {
         tracing::warn!("the file behind BAR 0 is no memfd that is sealed against shrinking: not mapped");
         return Ok(Windows::none());
     }
@@ -97,6 +98,13 @@ fn map_bar(client: &Client) -> Result<Windows, BusError> {
         return Err(BusError::Gone(format!("BAR 0: expected {bytes:#x} bytes to map at {offset:#x}, found a file of {length:#x} bytes")));
     }
     Windows::map(&file, bar.offset, &areas)
+}
+
+/// Whether no page of a file can be taken away: whoever touches one that is missing is killed. It must not shrink, and holes must be filled again, as they
+/// are but in huge pages. Messages do without.
+fn stays(file: &File) -> bool {
+    let sealed = fcntl_get_seals(file).is_ok_and(|seals| seals.contains(SealFlags::SHRINK));
+    sealed && fstatfs(file).is_ok_and(|system| system.f_type != HUGE_PAGES)
 }
 
 impl Bus for VfioUserBus {

@@ -44,8 +44,8 @@ impl Function {
         Function { seen: Arc::default(), regions, irqs }
     }
     /// With the doorbells in a file of that length that may be mapped.
-    fn mapped(length: u64, seals: SealFlags) -> (Function, OwnedFd) {
-        let fd = memfd_create("bar", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
+    fn mapped(length: u64, pages: MemfdFlags, seals: SealFlags) -> (Function, OwnedFd) {
+        let fd = memfd_create("bar", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | pages).unwrap();
         ftruncate(&fd, length).unwrap();
         fcntl_add_seals(&fd, seals).unwrap();
         let mut function = Function::new();
@@ -210,7 +210,7 @@ fn when_the_server_hangs_up_who_waits_is_told_and_everybody_else() {
 
 #[test]
 fn a_doorbell_that_is_mapped_costs_no_message() {
-    let (function, fd) = Function::mapped(BAR_SIZE.into(), SealFlags::SHRINK);
+    let (function, fd) = Function::mapped(BAR_SIZE.into(), MemfdFlags::empty(), SealFlags::SHRINK);
     let (client, seen, _hang_up, server) = function.serve();
     let bus = VfioUserBus::over(client).unwrap();
     bus.write32(DOORBELLS + 4, 0x1234).unwrap();
@@ -226,16 +226,20 @@ fn a_doorbell_that_is_mapped_costs_no_message() {
 }
 
 #[test]
-fn a_window_that_could_shrink_is_not_mapped_and_one_beyond_its_file_is_refused() {
-    let (function, _fd) = Function::mapped(BAR_SIZE.into(), SealFlags::GROW);
-    let (client, seen, _hang_up, server) = function.serve();
-    let bus = VfioUserBus::over(client).unwrap();
-    bus.write32(DOORBELLS, 1).unwrap();
-    assert_eq!(bus.read32(0).unwrap(), 0);
-    assert_eq!(seen.lock().unwrap().writes, [(u64::from(DOORBELLS), vec![1, 0, 0, 0])], "by a message");
-    drop(bus);
-    server.join().unwrap();
-    let (function, _fd) = Function::mapped(DOORBELLS.into(), SealFlags::SHRINK);
+fn a_window_that_could_lose_a_page_is_not_mapped_and_one_beyond_its_file_is_refused() {
+    // One may shrink; into the other a hole can be punched that is not filled again.
+    let huge = MemfdFlags::HUGETLB | MemfdFlags::HUGE_2MB;
+    for (length, pages, seals) in [(BAR_SIZE.into(), MemfdFlags::empty(), SealFlags::GROW), (2 << 20, huge, SealFlags::SHRINK)] {
+        let (function, _fd) = Function::mapped(length, pages, seals);
+        let (client, seen, _hang_up, server) = function.serve();
+        let bus = VfioUserBus::over(client).unwrap();
+        bus.write32(DOORBELLS, 1).unwrap();
+        assert_eq!(bus.read32(0).unwrap(), 0);
+        assert_eq!(seen.lock().unwrap().writes, [(u64::from(DOORBELLS), vec![1, 0, 0, 0])], "by a message");
+        drop(bus);
+        server.join().unwrap();
+    }
+    let (function, _fd) = Function::mapped(DOORBELLS.into(), MemfdFlags::empty(), SealFlags::SHRINK);
     let (client, _seen, _hang_up, server) = function.serve();
     let error = VfioUserBus::over(client).err().expect("the page is not there").to_string();
     assert!(error.contains("found a file of 0x20000 bytes"), "{error}");
