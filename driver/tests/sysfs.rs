@@ -208,12 +208,13 @@ fn not_bound_to_vfio_says_bind() {
 fn who_has_it_open_is_named_and_not_waited_for() {
     let tree = Tree::new();
     tree.driver(NIC, "vfio-pci");
-    for (pid, file) in [(41, "/dev/null"), (42, "/dev/vfio/7"), (43, "/dev/vfio/70")] {
+    tree.write(&format!("sys/bus/pci/devices/{NIC}/vfio-dev/vfio3/dev"), "");
+    for (pid, file) in [(41, "/dev/null"), (42, "/dev/vfio/7"), (43, "/dev/vfio/70"), (44, "/dev/vfio/devices/vfio3")] {
         tree.write(&format!("proc/{pid}/comm"), "toe\n");
         fs::create_dir_all(tree.at(&format!("proc/{pid}/fd"))).unwrap();
         symlink(file, tree.at(&format!("proc/{pid}/fd/9"))).unwrap();
     }
-    says(tree.sysfs().unbind(NIC), &["in use by toe (process 42):", "kill 42"]);
+    says(tree.sysfs().unbind(NIC), &["in use by toe (process 42), toe (process 44):", "kill 42 44"]);
     says(tree.sysfs().openable(NIC), &["in use by toe (process 42)"]);
     assert_eq!(tree.read("sys/bus/pci/drivers/vfio-pci/unbind"), "", "the kernel was not asked");
 }

@@ -16,14 +16,11 @@ use toe_host_lib::{Handle, TcpStream};
 /// How long a step of the transfer may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Shown below the options.
-const EXAMPLES: &str = "\
-For example, from a server of the host at the other end of the wire:
-
-  toe get --wire tap:toe0 --addr 10.0.0.2/24 http://10.0.0.1:8000/file.bin --output file.bin";
-
+/// For example, from a server of the host at the other end of the wire:
+///
+///   toe get --wire tap:toe0 --addr 10.0.0.2/24 http://10.0.0.1:8000/file.bin --output file.bin
 #[derive(clap::Args)]
-#[command(after_long_help = EXAMPLES)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     network: Network,

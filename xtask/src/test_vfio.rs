@@ -34,16 +34,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let toe = image::host_program(&arguments.engine)?;
     let initramfs = image::initramfs(&folder, &system, &image::guest_program(&folder)?)?;
     host::enter_namespace()?;
-    let (device, socket) = host::device(&folder, &toe, &arguments.engine)?;
+    let device = host::device(&folder, &toe, &arguments.engine)?;
     make_file(&folder.join("www/big.bin"), 10 << 20)?;
     let _server = host::http_server(&folder, &folder.join("www"))?;
     if arguments.shell {
         eprintln!("==> the host's side, from another terminal: nsenter --net=/proc/{}/ns/net curl http://{}/", std::process::id(), host::GUEST);
-        return machine::shell(&system, &initramfs, &socket);
+        return machine::shell(&folder, &system, &initramfs);
     }
     let log = folder.join("serial.log");
     eprintln!("==> boot {}; the guest's console is kept in {}", system.versions, log.display());
-    let guest = Guest::boot(&folder, &system, &initramfs, &socket)?;
+    let guest = Guest::boot(&folder, &system, &initramfs)?;
     cases::run(&mut Scene { guest, device, folder }, &arguments.only)
 }
 

@@ -9,6 +9,7 @@ use std::io;
 const HARMLESS: [&str; 3] = [VFIO_PCI, "pcieport", "pci-stub"];
 /// CAP_IPC_LOCK: RLIMIT_MEMLOCK does not count (`linux/capability.h`).
 const IPC_LOCK: u32 = 14;
+const MEND_MEMLOCK: &str = "mend: ulimit -l unlimited, or as root: prlimit --memlock=unlimited --pid $$";
 const HUGE_PAGES: &str = "sys/kernel/mm/hugepages/hugepages-2048kB";
 
 /// What does not stop the driver, but makes it slow, or may stop it later.
@@ -33,14 +34,15 @@ impl fmt::Display for Finding {
         match self {
             Finding::NoHugePages { total: None } => write!(f, "this kernel has no huge pages of 2 MiB: DMA memory is mapped in pages of 4 KiB"),
             Finding::NoHugePages { total: Some(total) } => {
-                write!(f, "none of {total} huge pages is free: DMA memory is mapped in pages of 4 KiB, which is slow; mend: echo {} > /{HUGE_PAGES}/nr_hugepages", total + 64)
+                write!(
+                    f,
+                    "none of {total} huge pages is free: DMA memory is mapped in pages of 4 KiB, which is slow; mend: echo {} > /{HUGE_PAGES}/nr_hugepages",
+                    total + 64
+                )
             }
-            Finding::Memlock { limit, wanted } => write!(
-                f,
-                "{} KiB of memory may be locked, and the driver wants up to {} KiB; mend: ulimit -l unlimited, or as root: prlimit --memlock=unlimited --pid $$",
-                limit / 1024,
-                wanted / 1024
-            ),
+            Finding::Memlock { limit, wanted } => {
+                write!(f, "{} KiB of memory may be locked, and the driver wants up to {} KiB; {MEND_MEMLOCK}", limit / 1024, wanted / 1024)
+            }
         }
     }
 }
@@ -131,15 +133,22 @@ impl Sysfs {
         if number("free_hugepages").unwrap_or(0) == 0 {
             all.push(Finding::NoHugePages { total: number("nr_hugepages") });
         }
-        match self.memlock() {
-            Some(limit) if limit < wanted && !self.may_lock_all() => all.push(Finding::Memlock { limit, wanted }),
-            _ => {}
+        if let Some(limit) = self.memlock().filter(|limit| *limit < wanted) {
+            all.push(Finding::Memlock { limit, wanted });
         }
         all
     }
 
+    /// Why the kernel may have refused to lock memory, and what mends it, as the end of a message.
+    pub(crate) fn why_not_locked(&self) -> String {
+        self.memlock().map_or_else(String::new, |limit| format!("; {} KiB may be locked in all: {MEND_MEMLOCK}", limit / 1024))
+    }
+
     /// Bytes that this process may lock, if there is a limit.
     fn memlock(&self) -> Option<u64> {
+        if self.may_lock_all() {
+            return None;
+        }
         let limits = read(&self.at("proc/self/limits")).ok()?;
         limits.lines().find_map(|l| l.strip_prefix("Max locked memory"))?.split_whitespace().next()?.parse().ok()
     }

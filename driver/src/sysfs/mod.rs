@@ -253,18 +253,19 @@ impl Sysfs {
 
     /// Who has a function open, as far as the right to look goes: processes with its group's file, or with its own, among theirs.
     pub fn holders(&self, function: &Function) -> Vec<Holder> {
-        let Some(group) = function.group else { return Vec::new() };
-        let file = PathBuf::from(format!("/dev/vfio/{group}"));
+        let mut files: Vec<PathBuf> = function.group.iter().map(|group| PathBuf::from(format!("/dev/vfio/{group}"))).collect();
+        let own = names(&self.at("sys/bus/pci/devices").join(&function.bdf).join("vfio-dev")).unwrap_or_default();
+        files.extend(own.iter().map(|name| Path::new("/dev/vfio/devices").join(name)));
         let processes = names(&self.at("proc")).unwrap_or_default();
-        let mut found: Vec<Holder> = processes.iter().filter_map(|p| self.holds(p.parse().ok()?, &file)).collect();
+        let mut found: Vec<Holder> = processes.iter().filter_map(|p| self.holds(p.parse().ok()?, &files)).collect();
         found.sort_by_key(|h| h.pid);
         found
     }
 
-    fn holds(&self, pid: u32, file: &Path) -> Option<Holder> {
+    fn holds(&self, pid: u32, files: &[PathBuf]) -> Option<Holder> {
         let process = self.at("proc").join(pid.to_string());
         let open = names(&process.join("fd")).ok()?;
-        open.iter().find(|fd| fs::read_link(process.join("fd").join(fd)).is_ok_and(|to| to == *file))?;
+        open.iter().find(|fd| fs::read_link(process.join("fd").join(fd)).is_ok_and(|to| files.contains(&to)))?;
         let name = fs::read_to_string(process.join("comm")).unwrap_or_default().trim().to_owned();
         Some(Holder { pid, name })
     }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use toe_contract::register::BAR_SIZE;
 use vfio_bindings::bindings::vfio::{VFIO_PCI_BAR0_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX, VFIO_REGION_INFO_FLAG_MMAP};
-use vfio_ioctls::{VfioContainer, VfioDevice, VfioOps, VfioRegionInfoCap};
+use vfio_ioctls::{VfioContainer, VfioDevice, VfioError, VfioOps, VfioRegionInfoCap};
 
 /// PCI command register, and its bits for memory space and bus mastering (PCI 3.0 section 6.2.2).
 const COMMAND: u64 = 4;
@@ -152,7 +152,11 @@ impl Bus for VfioBus {
     }
     fn map(&self, memory: &Memory, iova: Iova) -> Result<(), BusError> {
         // SAFETY: `Memory` is only accessed by atomics, and a region keeps it mapped until it has been unmapped from the device.
-        unsafe { self.ops.vfio_dma_map(iova.0, memory.len(), memory.as_ptr()) }.map_err(|e| BusError::Mapping { iova, bytes: memory.len(), why: e.to_string() })
+        unsafe { self.ops.vfio_dma_map(iova.0, memory.len(), memory.as_ptr()) }.map_err(|error| {
+            let refused = matches!(&error, VfioError::IommuDmaMap(e) if e.errno() == libc::ENOMEM);
+            let mend = if refused { Sysfs::default().why_not_locked() } else { String::new() };
+            BusError::Mapping { iova, bytes: memory.len(), why: format!("{error}{mend}") }
+        })
     }
     fn unmap(&self, iova: Iova, bytes: usize) -> Result<(), BusError> {
         self.ops.vfio_dma_unmap(iova.0, bytes).map_err(|e| BusError::Mapping { iova, bytes, why: e.to_string() })

@@ -27,6 +27,7 @@ const CASES: &[(&str, Case)] = &[
     ("the NIC shows up in an IOMMU group of its own", binding::shows_up),
     ("without its module, bind names the modprobe", binding::names_the_module),
     ("toe devices and toe bind", binding::binds),
+    ("an ordinary user is told what is missing, and then gets it", binding::ordinary_user),
     ("HTTP to the host, 10 MiB, closed by the client first", traffic::client_closes),
     ("HTTP to the host, 10 MiB, closed by the server first, TIME_WAIT to its end", traffic::server_closes),
     ("HTTP from the host, 10 MiB", traffic::fetches),

@@ -50,7 +50,7 @@ impl System {
         let boot = one_in(&folder.join("kernel/boot"), "vmlinuz-")?;
         let version = boot.file_name().and_then(|n| n.to_str()?.strip_prefix("vmlinuz-")).context("a kernel without a version")?;
         let modules = folder.join("kernel/usr/lib/modules").join(version);
-        let packages = fs::read_to_string(folder.join("fetched")).context("it has not been fetched whole")?;
+        let packages = fs::read_to_string(folder.join("packages.txt")).context("it has not been fetched whole")?;
         let named = |p: &&str| p.starts_with("qemu-system-x86_") || p.starts_with("linux-image-");
         let versions = packages.lines().filter(named).collect::<Vec<_>>().join(", ");
         let system = System { root: folder.join("system"), kernel: boot, modules, versions };
@@ -95,7 +95,7 @@ pub(crate) fn ensure(folder: &Path, refresh: bool) -> Result<System> {
 /// Unpacks every package: the kernel's into `kernel`, the others into `system`.
 fn unpack(archives: &Path, folder: &Path) -> Result<()> {
     eprintln!("==> unpack into {}", folder.display());
-    let stamp = folder.join("fetched");
+    let stamp = folder.join("packages.txt");
     for old in ["system", "kernel"] {
         match fs::remove_dir_all(folder.join(old)) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e).with_context(|| format!("cannot empty {old}")),

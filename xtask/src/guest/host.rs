@@ -18,6 +18,8 @@ pub(crate) const HOST: &str = "192.0.2.1";
 pub(crate) const GUEST: &str = "192.0.2.2";
 /// Where the host's HTTP server listens.
 pub(crate) const PORT: u16 = 8000;
+/// The device's socket, in the guest's folder.
+pub(crate) const SOCKET: &str = "device.sock";
 /// How long a program may take until it listens.
 const START: Duration = Duration::from_secs(60);
 
@@ -94,19 +96,18 @@ impl Drop for Background {
     }
 }
 
-/// The device: `toe device` on the TAP. Returns its socket as well.
+/// The device: `toe device` on the TAP, at [`SOCKET`].
 ///
 /// # Errors
 /// It does not come up.
-pub(crate) fn device(folder: &Path, toe: &Path, engine: &str) -> Result<(Background, PathBuf)> {
-    let socket = folder.join("device.sock");
-    // A path of at most 107 bytes fits a socket's address: ours is relative to where the programs run.
-    let _ = fs::remove_file(&socket);
+pub(crate) fn device(folder: &Path, toe: &Path, engine: &str) -> Result<Background> {
+    // A socket's path has at most 107 bytes: it is named from where both its ends run.
+    let _ = fs::remove_file(folder.join(SOCKET));
     let mut command = Command::new(toe);
-    command.env("NO_COLOR", "1").args(["device", "--wire", &format!("tap:{TAP}"), "--engine", engine, "--socket"]).arg(&socket);
+    command.current_dir(folder).env("NO_COLOR", "1").args(["device", "--socket", SOCKET, "--wire", &format!("tap:{TAP}"), "--engine", engine]);
     let log = folder.join("device.log");
     let listens = || fs::read_to_string(&log).is_ok_and(|text| text.contains("listening on"));
-    Ok((Background::start(&mut command, log.clone(), listens)?, socket))
+    Background::start(&mut command, log.clone(), listens)
 }
 
 /// An HTTP server for the files of a folder.

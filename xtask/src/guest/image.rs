@@ -57,6 +57,7 @@ pub(crate) fn initramfs(folder: &Path, system: &System, toe: &Path) -> Result<Pa
         list += &format!("{name}\n");
         archive.file(&format!("lib/modules/{name}.ko"), 0o644, &unpacked(&system.modules.join("kernel").join(format!("{module}.ko.xz")))?);
     }
+    archive.file("etc/passwd", 0o644, b"root::0:0:root:/:/bin/sh\nuser::1000:1000:an ordinary user:/tmp:/bin/sh\n");
     archive.file("etc/modules", 0o644, list.as_bytes());
     let path = folder.join("initramfs");
     let mut file = fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;

@@ -2,7 +2,7 @@
 
 use super::console::{Answer, Console};
 use super::fetch::System;
-use super::host::tied;
+use super::host::{tied, SOCKET};
 use anyhow::{bail, Context, Result};
 use std::fs::File;
 use std::path::Path;
@@ -14,13 +14,14 @@ const BOOT: Duration = Duration::from_secs(180);
 /// What a command that does nothing long may take.
 pub(crate) const SHORT: Duration = Duration::from_secs(60);
 
-/// QEMU with the guest's kernel; `device` is the socket of a vfio-user server.
-fn qemu(system: &System, initramfs: &Path, device: &Path, append: &str) -> Command {
+/// QEMU with the guest's kernel, run in the guest's folder.
+fn qemu(folder: &Path, system: &System, initramfs: &Path, append: &str) -> Command {
     let mut qemu = system.qemu();
+    qemu.current_dir(folder);
     qemu.args("-nodefaults -no-user-config -display none -no-reboot -accel tcg -cpu max -smp 1 -m 1G".split(' '));
     qemu.args("-M q35,kernel-irqchip=split -object memory-backend-memfd,id=m0,size=1G,share=on -machine memory-backend=m0".split(' '));
     qemu.args("-device intel-iommu,intremap=on,caching-mode=on -device pcie-root-port,id=rp0,bus=pcie.0,chassis=1,slot=1".split(' '));
-    let socket = serde_json::json!({ "type": "unix", "path": device });
+    let socket = serde_json::json!({ "type": "unix", "path": SOCKET });
     // Patience: a hardware description in a simulator answers late on a busy machine, and a late answer ends the connection for good.
     let function = serde_json::json!({ "driver": "vfio-user-pci", "bus": "rp0", "socket": socket, "x-msg-timeout": 60_000 });
     qemu.arg("-device").arg(function.to_string());
@@ -33,8 +34,8 @@ fn qemu(system: &System, initramfs: &Path, device: &Path, append: &str) -> Comma
 ///
 /// # Errors
 /// QEMU cannot be started, or fails.
-pub(crate) fn shell(system: &System, initramfs: &Path, device: &Path) -> Result<()> {
-    let status = qemu(system, initramfs, device, "toe.shell").args(["-serial", "mon:stdio"]).status().context("QEMU could not be started")?;
+pub(crate) fn shell(folder: &Path, system: &System, initramfs: &Path) -> Result<()> {
+    let status = qemu(folder, system, initramfs, "toe.shell").args(["-serial", "mon:stdio"]).status().context("QEMU could not be started")?;
     if !status.success() {
         bail!("QEMU ended with {status}");
     }
@@ -52,9 +53,9 @@ impl Guest {
     ///
     /// # Errors
     /// QEMU cannot be started, or the guest does not come up.
-    pub(crate) fn boot(folder: &Path, system: &System, initramfs: &Path, device: &Path) -> Result<Guest> {
+    pub(crate) fn boot(folder: &Path, system: &System, initramfs: &Path) -> Result<Guest> {
         let file = |name: &str| File::create(folder.join(name)).with_context(|| format!("cannot write {name}"));
-        let mut command = qemu(system, initramfs, device, "");
+        let mut command = qemu(folder, system, initramfs, "");
         command.args(["-serial", "stdio"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(file("qemu.log")?);
         let mut qemu = tied(&mut command).spawn().context("QEMU could not be started")?;
         let (Some(stdin), Some(stdout)) = (qemu.stdin.take(), qemu.stdout.take()) else { bail!("QEMU without its console") };

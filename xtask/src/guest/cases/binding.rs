@@ -34,6 +34,21 @@ pub(super) fn binds(scene: &mut Scene) -> Result<()> {
     scene.guest.ok(&format!("test -c /dev/vfio/$(basename $(readlink /sys/bus/pci/devices/{bdf}/iommu_group))")).map(drop)
 }
 
+/// First the group's file, then the memory that may be locked, then all is well.
+pub(super) fn ordinary_user(scene: &mut Scene) -> Result<()> {
+    let bdf = scene.bound()?;
+    let file = scene.guest.ok(&format!("echo /dev/vfio/$(basename $(readlink /sys/bus/pci/devices/{bdf}/iommu_group))"))?;
+    let probe = format!("su user -c 'toe probe --device vfio:{bdf}'");
+    let refused = scene.guest.run(&probe, super::SHORT)?;
+    ensure!(refused.status == 1 && refused.text.contains(&format!("sudo chown $USER {file}")), "status {}: {}", refused.status, refused.text);
+    scene.guest.ok(&format!("chown user {file}"))?;
+    let short = scene.guest.run(&format!("(ulimit -l 1024; {probe})"), super::SHORT)?;
+    ensure!(short.status == 1 && short.text.contains("1024 KiB may be locked in all: mend: ulimit -l"), "status {}: {}", short.status, short.text);
+    let well = scene.guest.ok(&format!("(ulimit -l unlimited; {probe})"))?;
+    ensure!(well.contains("after a reset it works again"), "toe probe: {well}");
+    scene.guest.ok(&format!("chown root {file}")).map(drop)
+}
+
 pub(super) fn rebinds(scene: &mut Scene) -> Result<()> {
     let bdf = scene.bound()?;
     let unbind = scene.guest.ok(&format!("toe unbind {bdf}"))?;

@@ -15,7 +15,7 @@ const TIME_WAIT: Duration = Duration::from_secs(30);
 
 /// `curl` for a file of the guest's server.
 pub(super) fn curl(scene: &Scene, file: &str, options: &[&str]) -> (Command, PathBuf) {
-    let to = scene.folder.join("fetched");
+    let to = scene.folder.join("answer.bin");
     let mut curl = Command::new("curl");
     curl.args(["--silent", "--show-error", "--fail", "--max-time", &LONG.as_secs().to_string(), "--output"]).arg(&to);
     curl.args(options).arg(format!("http://{GUEST}/{file}"));
