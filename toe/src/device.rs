@@ -10,19 +10,23 @@ use toe_sim::pci::{DoorbellMode, Function, Report, Server};
 use toe_sim::time::WallClock;
 use toe_sim::wire::WireSpec;
 
-/// One client at a time: another `toe` with --device vfio-user:PATH, or QEMU with
-/// -device '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"PATH"}}'.
-///
-/// A client that comes while another is served waits for 2 s, and is then refused (EBUSY). When a client goes, in whatever way, the
-/// function is as after power-on: reset, without memory, interrupts and bus mastering. Then the next one is served.
-///
-/// The memory that a client maps must be a memfd sealed against shrinking (F_SEAL_SHRINK), else the mapping is refused.
-///
-///   ip tuntap add toe0 mode tap && ip addr add 10.0.0.1/24 dev toe0 && ip link set toe0 up
-///   toe device --socket /tmp/toe.sock --wire tap:toe0 &
-///   toe serve --device vfio-user:/tmp/toe.sock --addr 10.0.0.2/24 .
+/// What a user must know of clients.
+const CLIENTS: &str = "\
+One client at a time: another `toe` with --device vfio-user:PATH, or QEMU with
+-device '{\"driver\":\"vfio-user-pci\",\"socket\":{\"type\":\"unix\",\"path\":\"PATH\"}}'.
+
+A client that comes while another is served waits for 2 s, and is then refused (EBUSY). When a client goes, in
+whatever way, the function is as after power-on: reset, without memory, interrupts and bus mastering. Then the
+next one is served.
+
+The memory that a client maps must be a memfd sealed against shrinking (F_SEAL_SHRINK), else the mapping is refused.
+
+  ip tuntap add toe0 mode tap && ip addr add 10.0.0.1/24 dev toe0 && ip link set toe0 up
+  toe device --socket /tmp/toe.sock --wire tap:toe0 &
+  toe serve --device vfio-user:/tmp/toe.sock --addr 10.0.0.2/24 .";
+
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = CLIENTS)]
 pub(crate) struct Arguments {
     /// Where to listen: a UNIX socket
     #[arg(long, value_name = "PATH")]

@@ -16,11 +16,14 @@ use toe_host_lib::{Handle, TcpStream};
 /// How long a step of the transfer may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// For example, from a server of the host at the other end of the wire:
-///
-///   toe get --wire tap:toe0 --addr 10.0.0.2/24 http://10.0.0.1:8000/file.bin --output file.bin
+/// Shown below the options.
+const EXAMPLES: &str = "\
+For example, from a server of the host at the other end of the wire:
+
+  toe get --wire tap:toe0 --addr 10.0.0.2/24 http://10.0.0.1:8000/file.bin --output file.bin";
+
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     network: Network,

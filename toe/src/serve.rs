@@ -8,19 +8,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toe_host_lib::{Handle, TcpListener, TcpStream};
 
-/// The wire of a simulated device can be a TAP interface, a UNIX datagram socket or a capture:
-///
-///   ip tuntap add toe0 mode tap && ip addr add 10.0.0.1/24 dev toe0 && ip link set toe0 up
-///   toe serve --wire tap:toe0 --addr 10.0.0.2/24 .
-///   curl http://10.0.0.2/README.md
-///
-/// The device can be in another process, or a real one:
-///
-///   toe device --socket /tmp/toe.sock --wire tap:toe0 &
-///   toe serve --device vfio-user:/tmp/toe.sock --addr 10.0.0.2/24 .
-///   toe bind 01:00.0 && toe serve --device vfio:01:00.0 --addr 10.0.0.2/24 .
+/// Shown below the options.
+const EXAMPLES: &str = "\
+The wire of a simulated device can be a TAP interface, a UNIX datagram socket or a capture:
+
+  ip tuntap add toe0 mode tap && ip addr add 10.0.0.1/24 dev toe0 && ip link set toe0 up
+  toe serve --wire tap:toe0 --addr 10.0.0.2/24 .
+  curl http://10.0.0.2/README.md
+
+The device can be in another process, or a real one:
+
+  toe device --socket /tmp/toe.sock --wire tap:toe0 &
+  toe serve --device vfio-user:/tmp/toe.sock --addr 10.0.0.2/24 .
+  toe bind 01:00.0 && toe serve --device vfio:01:00.0 --addr 10.0.0.2/24 .";
+
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     network: Network,

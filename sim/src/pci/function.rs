@@ -21,6 +21,9 @@ use vfio_bindings::bindings::vfio::{
 /// Register writes that may be under way before the device must have taken them.
 const MOST_POSTED: u32 = 64;
 
+/// Refusals that are logged for each client.
+const LOGGED_REFUSALS: u32 = 16;
+
 /// How a client rings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DoorbellMode {
@@ -136,6 +139,8 @@ pub struct Function {
     /// The device looks at the doorbell pages.
     listens: bool,
     posted: u32,
+    /// Requests of this client that were refused.
+    refused: u32,
     counts: Counts,
     /// Faults and interrupts before this client.
     before: Counts,
@@ -164,6 +169,7 @@ impl Function {
             master: false,
             listens: false,
             posted: 0,
+            refused: 0,
             counts: Counts::default(),
             before: Counts::default(),
         };
@@ -187,6 +193,7 @@ impl Function {
         self.faults.take().for_each(drop);
         self.apply()?;
         self.renew_doorbells()?;
+        self.refused = 0;
         self.counts = Counts::default();
         self.before = self.totals()?;
         Ok(())
@@ -321,14 +328,23 @@ impl Function {
         offset
     }
 
+    /// Says why a client is refused something, unless it makes a habit of it, and gives what it is told.
+    fn complain(&mut self, error: &impl std::fmt::Display, errno: Errno) -> Errno {
+        self.refused += 1;
+        if self.refused <= LOGGED_REFUSALS {
+            tracing::warn!(%error, "a client's request is refused");
+        }
+        errno
+    }
+
     fn dma_map_part(&mut self, map: DmaMap, fd: Option<OwnedFd>) -> Result<(), Errno> {
-        let Some(part) = self.mappings.add(&map, fd)? else { return Ok(()) };
+        let added = self.mappings.add(&map, fd).map_err(|error| self.complain(&error, error.errno()))?;
+        let Some(part) = added else { return Ok(()) };
         let permission = Permission { read: map.readable, write: map.writable };
         let mapped = self.device.with(move |device| device.host_mut().map_part(map.iova, &part.memory, part.offset, part.size, permission));
         mapped.map_err(gone)?.map_err(|error| {
-            tracing::warn!(%error, "DMA map refused");
             self.mappings.undo(map.iova, map.size);
-            Errno::INVAL
+            self.complain(&error, Errno::INVAL)
         })
     }
 }
@@ -409,10 +425,7 @@ impl Backend for Function {
             // Masking at the sign of an eventfd is for level interrupts.
             (_, IrqSetData::Eventfds(_)) => return Err(Errno::INVAL),
         };
-        done.map_err(|error| {
-            tracing::warn!(%error, "interrupts refused");
-            Errno::INVAL
-        })?;
+        done.map_err(|error| self.complain(&error, Errno::INVAL))?;
         self.apply().map_err(gone)
     }
 

@@ -5,7 +5,7 @@
 use rustix::fs::fstat;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use toe_driver::Memory;
+use toe_driver::{BusError, Memory};
 use toe_vfio_user::message::DmaMap;
 use toe_vfio_user::Errno;
 
@@ -39,15 +39,44 @@ pub(super) struct Mappings {
     files: BTreeMap<FileKey, File>,
 }
 
+/// Why a file cannot be mapped.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MappingError {
+    /// What the client is told is all there is to say.
+    #[error("{0}")]
+    Errno(#[from] Errno),
+    /// It ends too early.
+    #[error("expected a file of {end:#x} bytes at least, found {length:#x}")]
+    Short {
+        /// Bytes of it.
+        length: i64,
+        /// Where the range ends in it.
+        end: usize,
+    },
+    /// It is not to be mapped.
+    #[error(transparent)]
+    Refused(#[from] BusError),
+}
+
+impl MappingError {
+    /// What the client is told.
+    pub(super) fn errno(&self) -> Errno {
+        match self {
+            MappingError::Errno(errno) => *errno,
+            MappingError::Short { .. } | MappingError::Refused(_) => Errno::INVAL,
+        }
+    }
+}
+
 impl Mappings {
     /// Takes a range into the table. `None`: it cannot be reached, as memory behind another device cannot; accesses to it fault.
-    pub(super) fn add(&mut self, map: &DmaMap, fd: Option<OwnedFd>) -> Result<Option<Part>, Errno> {
+    pub(super) fn add(&mut self, map: &DmaMap, fd: Option<OwnedFd>) -> Result<Option<Part>, MappingError> {
         let last = map.size.checked_sub(1).and_then(|more| map.iova.checked_add(more)).ok_or(Errno::INVAL)?;
         if self.ranges.range(..=last).next_back().is_some_and(|(iova, range)| iova + (range.size - 1) >= map.iova) {
-            return Err(Errno::EXIST);
+            return Err(Errno::EXIST.into());
         }
         if self.ranges.len() >= MOST {
-            return Err(Errno::NOSPC);
+            return Err(Errno::NOSPC.into());
         }
         let found = match fd {
             Some(fd) => Some(self.part(map, fd)?),
@@ -58,9 +87,9 @@ impl Mappings {
         Ok(part)
     }
 
-    fn part(&mut self, map: &DmaMap, fd: OwnedFd) -> Result<(FileKey, Part), Errno> {
+    fn part(&mut self, map: &DmaMap, fd: OwnedFd) -> Result<(FileKey, Part), MappingError> {
         let pages = [map.iova, map.size, map.offset].iter().all(|at| at.is_multiple_of(crate::root_complex::PAGE));
-        let (Ok(offset), Ok(size), true) = (usize::try_from(map.offset), usize::try_from(map.size), pages) else { return Err(Errno::INVAL) };
+        let (Ok(offset), Ok(size), true) = (usize::try_from(map.offset), usize::try_from(map.size), pages) else { return Err(Errno::INVAL.into()) };
         let end = offset.checked_add(size).ok_or(Errno::INVAL)?;
         let stat = fstat(&fd)?;
         let key = (stat.st_dev, stat.st_ino, map.writable);
@@ -114,15 +143,8 @@ impl Mappings {
 }
 
 /// A file, whole, that reaches to `end` at least.
-fn whole(fd: OwnedFd, length: i64, end: usize, writable: bool) -> Result<Memory, Errno> {
-    let length = usize::try_from(length).ok().filter(|length| *length >= end).ok_or_else(|| {
-        tracing::warn!(length, end, "DMA map refused: it runs over the end of the file");
-        Errno::INVAL
-    })?;
+fn whole(fd: OwnedFd, length: i64, end: usize, writable: bool) -> Result<Memory, MappingError> {
+    let found = usize::try_from(length).ok().filter(|length| *length >= end).ok_or(MappingError::Short { length, end })?;
     // A part of a page at the end is nobody's.
-    let length = length - length % toe_driver::memory::PAGE;
-    Memory::shared(fd, 0, length, writable).map_err(|error| {
-        tracing::warn!(%error, "DMA map refused");
-        Errno::INVAL
-    })
+    Ok(Memory::shared(fd, 0, found - found % toe_driver::memory::PAGE, writable)?)
 }

@@ -19,6 +19,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -118,15 +119,23 @@ impl Server {
         match std::fs::symlink_metadata(path) {
             Ok(found) if !std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()) => return Err(taken("expected nothing or a socket there")),
             Ok(_) if UnixStream::connect(path).is_ok() => return Err(taken("somebody listens there")),
-            _ => {}
+            // Nobody does. If somebody has taken it away meanwhile, so much the better.
+            Ok(_) => drop(std::fs::remove_file(path)),
+            Err(_) => {}
         }
-        // Bound beside it, and moved there when it listens: who sees the file can connect.
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(format!(".{}", std::process::id()));
+        // Bound beside it, and linked there when it listens: who sees the file can connect, and of two at once one finds it taken.
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let beside = path.with_file_name(format!(".toe-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
         let what = |source| ServerError::System { what: format!("listening at {}", path.display()), source };
         let listener = UnixListener::bind(&beside).map_err(what)?;
-        let file = std::fs::symlink_metadata(&beside).map_err(what)?;
-        std::fs::rename(&beside, path).map_err(what)?;
+        let linked = std::fs::hard_link(&beside, path);
+        let file = std::fs::symlink_metadata(&beside);
+        std::fs::remove_file(&beside).map_err(what)?;
+        match linked {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(taken("somebody has put something there just now")),
+            linked => linked.map_err(what)?,
+        }
+        let file = file.map_err(what)?;
         listener.set_nonblocking(true).map_err(what)?;
         Ok(Server { listener, path: path.into(), file: (file.dev(), file.ino()) })
     }
