@@ -127,11 +127,11 @@ registers! { CONTEXT, "Registers of a context. Bases and sizes are written while
     HOLDOFF @ 0x03c, ReadWrite, reset 0, [], "Least time between two interrupts, in ticks of 1.024 us.";
 }
 
-registers! { DOORBELL, "Doorbells of a context: one page, nothing else in it. Indices run freely modulo 2^32.":
+registers! { DOORBELL, "Doorbells of a context: one page, nothing else in it. Indices run freely modulo 2^32. Where the page is shared memory, it reads as it was written.":
     SUBMISSION_PRODUCED @ 0x000, WriteOnly, reset 0, [], "Commands written by the host.";
     EVENT_CONSUMED @ 0x004, WriteOnly, reset 0, [], "Events taken by the host.";
     RAW_CONSUMED @ 0x008, WriteOnly, reset 0, [], "Raw slots given back by the host.";
-    INTERRUPT_ARM @ 0x00c, WriteOnly, reset 0, [], "Any value: arm the interrupt once. It is sent at once if something is unconsumed.";
+    INTERRUPT_ARM @ 0x00c, WriteOnly, reset 0, [], "Any value but 0: arm the interrupt once. It is sent at once if something is unconsumed.";
 }
 
 /// Fails the build on registers that overlap, are unaligned or lie outside their page, and on fields that overlap.

@@ -40,10 +40,10 @@ pub(crate) struct Arguments {
     /// function's memory space enabled, the device looks at them without a pause for 20 us after its last work, and every 50 us when it is idle
     #[arg(long, value_enum, default_value = "trapped")]
     doorbells: Doorbells,
-    /// Does not check the invariants. They presuppose a client that keeps to the contract (docs/engine.md); one that does not can make the engine
-    /// look wrong, and what looks wrong ends this program
+    /// Checks the invariants of the engine in everything it does, and ends when one does not hold: for tests. They presuppose a client that keeps to
+    /// the contract (docs/engine.md): one that does not can make the engine look wrong
     #[arg(long)]
-    unchecked: bool,
+    checked: bool,
     /// Ends when the first client has gone
     #[arg(long)]
     once: bool,
@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Doorbells::Trapped => DoorbellMode::Trapped,
         Doorbells::Mapped => DoorbellMode::Mapped,
     };
-    let function = Function::start(clock, arguments.simulated.device_checked(!arguments.unchecked, wire)?, mode)?;
+    let function = Function::start(clock, arguments.simulated.device_checked(arguments.checked, wire)?, mode)?;
     let server = Server::bind(&arguments.socket)?;
     eprintln!(
         "listening on {}; engine: {:?}, doorbells: {:?}; --device vfio-user:{} opens it",

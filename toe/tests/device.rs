@@ -49,7 +49,7 @@ impl Scene {
         std::fs::create_dir(folder.path().join("files")).expect("a folder");
         std::fs::write(folder.path().join("files/file.bin"), &content).expect("a file");
         let mut device = namespace.command(TOE).expect("a command");
-        device.arg("device").arg("--socket").arg(folder.path().join("socket")).args(["--wire", "tap:toe0", "--engine", engine]).args(more);
+        device.arg("device").arg("--socket").arg(folder.path().join("socket")).args(["--wire", "tap:toe0", "--engine", engine, "--checked"]).args(more);
         let device = Running::start(device).expect("the device starts");
         wait_for(&folder.path().join("socket"));
         Some(Scene { namespace, device, folder, hash: hex(&Sha256::digest(&content)) })

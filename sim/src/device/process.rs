@@ -68,7 +68,7 @@ pub struct DeviceProcess {
 }
 
 impl DeviceProcess {
-    /// Starts `program device --once` with these further arguments, and waits until it listens.
+    /// Starts `program device --once --checked` with these further arguments, and waits until it listens.
     ///
     /// # Errors
     /// It does not start, or does not listen.
@@ -80,7 +80,7 @@ impl DeviceProcess {
         let near = Datagram::bind(&here, Some(&there), Framing::WithFcs)?;
         let stop = Arc::new(AtomicBool::new(false));
         let mut command = Command::new(program);
-        command.arg("device").arg("--socket").arg(&socket).arg("--once");
+        command.arg("device").arg("--socket").arg(&socket).args(["--once", "--checked"]);
         command.arg("--wire").arg(format!("udgram+fcs:{},{}", there.display(), here.display())).args(arguments);
         let mut process = DeviceProcess { program: Some(Running::start(command)?), bridge: None, stop: stop.clone(), socket, _folder: folder };
         process.listens()?;

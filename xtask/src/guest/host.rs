@@ -104,7 +104,7 @@ pub(crate) fn device(folder: &Path, toe: &Path, engine: &str) -> Result<Backgrou
     // A socket's path has at most 107 bytes: it is named from where both its ends run.
     let _ = fs::remove_file(folder.join(SOCKET));
     let mut command = Command::new(toe);
-    command.current_dir(folder).env("NO_COLOR", "1").args(["device", "--socket", SOCKET, "--wire", &format!("tap:{TAP}"), "--engine", engine]);
+    command.current_dir(folder).env("NO_COLOR", "1").args(["device", "--socket", SOCKET, "--wire", &format!("tap:{TAP}"), "--engine", engine, "--checked"]);
     let log = folder.join("device.log");
     let listens = || fs::read_to_string(&log).is_ok_and(|text| text.contains("listening on"));
     Background::start(&mut command, log.clone(), listens)
