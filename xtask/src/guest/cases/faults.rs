@@ -124,7 +124,8 @@ pub(super) fn function_reset(scene: &mut Scene) -> Result<()> {
 }
 
 pub(super) fn kernel_is_content(scene: &mut Scene) -> Result<()> {
-    let said = scene.guest.ok("dmesg | grep -i -e 'BUG:' -e 'WARNING:' -e 'oops' -e 'DMAR:.*fault' -e 'AER:.*error' -e 'Call Trace'; true")?;
+    let complaint = "-e 'BUG:' -e 'WARNING:' -e 'Oops' -e 'DMAR:.*fault' -e 'AER:.*error' -e 'nobody cared' -e 'Call Trace'";
+    let said = scene.guest.ok(&format!("dmesg | grep -B 8 -A 40 {complaint}; true"))?;
     ensure!(said.is_empty(), "dmesg: {said}");
     Ok(())
 }
