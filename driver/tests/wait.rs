@@ -31,6 +31,8 @@ struct Stepped {
     inside: Mutex<Inside>,
     woken: Arc<AtomicBool>,
     time: AtomicU64,
+    /// What a pause takes, in nanoseconds.
+    pause: AtomicU64,
 }
 
 #[derive(Default)]
@@ -51,7 +53,7 @@ struct Inside {
 
 impl Stepped {
     fn new() -> Arc<Stepped> {
-        Arc::new(Stepped { fake: Fake::new(), inside: Mutex::default(), woken: Arc::default(), time: AtomicU64::new(0) })
+        Arc::new(Stepped { fake: Fake::new(), inside: Mutex::default(), woken: Arc::default(), time: AtomicU64::new(0), pause: AtomicU64::new(1000) })
     }
     fn open(self: &Arc<Self>, wait: Wait) -> Nic {
         Nic::open(self.clone(), NicConfig { wait, ..NicConfig::default() }).expect("a good device opens")
@@ -154,7 +156,7 @@ impl Bus for Stepped {
         self.step(|| Nanoseconds(self.time.load(Ordering::Relaxed)))
     }
     fn relax(&self) {
-        self.step(|| self.time.fetch_add(1000, Ordering::Relaxed));
+        self.step(|| self.time.fetch_add(self.pause.load(Ordering::Relaxed), Ordering::Relaxed));
         self.tick();
         self.look(|inside| inside.relaxes += 1);
     }
@@ -245,6 +247,22 @@ fn adaptive_waiting_follows_what_arrives() {
         assert!(sleeps <= 5, "round {round}: {sleeps} sleeps in 100 short gaps");
         assert!(looks >= 700, "round {round}: {looks} us spun in 100 gaps of 8 us");
     }
+}
+
+/// On a machine that has no core to spare a pause takes as long as somebody else's turn: then hardly any wait spins.
+#[test]
+fn adaptive_waiting_leaves_a_crowded_machine_alone() {
+    let bus = Stepped::new();
+    let mut nic = bus.open(Wait::Adaptive { longest: LONGEST });
+    bus.plan(usize::MAX, true, Happening::Event, nic.waker());
+    bus.pause.store(4_000_000, Ordering::Relaxed);
+    let (sleeps, looks) = train(&mut nic, &bus, 8_000, 2000);
+    assert!(sleeps >= 990, "{sleeps} sleeps in 1000 waits");
+    assert!(looks <= 10, "{looks} turns of others were waited for in 1000 waits");
+    bus.pause.store(1000, Ordering::Relaxed);
+    train(&mut nic, &bus, 8_000, 10_000);
+    let (sleeps, _) = train(&mut nic, &bus, 8_000, 200);
+    assert!(sleeps <= 5, "{sleeps} sleeps in 100 short gaps, after the crowd has gone");
 }
 
 #[test]

@@ -99,7 +99,8 @@ impl Waiting {
                 bus_waker();
             }
         });
-        Waiting { policy, spin: Spin::default(), wake, waker }
+        let spin = Spin { mean: Nanoseconds::ZERO, skipped: 0, trial_after: TRIAL, trial: false };
+        Waiting { policy, spin, wake, waker }
     }
 }
 
@@ -107,16 +108,27 @@ impl Waiting {
 const LONGEST_SAMPLE: u64 = 4;
 /// Every so many waits without a spin one is tried: a sleep is never shorter than its wake-up takes, however soon something came.
 const TRIAL: u32 = 16;
+/// The same, at the most, on a machine that has no core to spare.
+const RAREST_TRIAL: u32 = 4096;
 
 /// How long it is worth to spin.
-#[derive(Default)]
 struct Spin {
     /// Mean of what was waited for: a sliding one, with a weight of an eighth.
     mean: Nanoseconds,
-    /// Waits since the last spin.
+    /// Waits since the last spin, and after how many one is tried.
     skipped: u32,
+    trial_after: u32,
     /// This spin is a trial.
     trial: bool,
+}
+
+/// How a spin has ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Spun {
+    Found,
+    Nothing,
+    /// A pause took longer than the whole spin may: somebody else has the core, and needs it.
+    Crowded,
 }
 
 impl Spin {
@@ -125,7 +137,7 @@ impl Spin {
         let twice = self.mean + self.mean;
         let worth = twice <= longest;
         self.skipped = if worth { 0 } else { self.skipped + 1 };
-        self.trial = self.skipped == TRIAL;
+        self.trial = self.skipped >= self.trial_after;
         match (worth, self.trial) {
             (true, _) => twice.max(Nanoseconds(longest.0 / 8)),
             (_, true) => {
@@ -135,10 +147,19 @@ impl Spin {
             _ => Nanoseconds::ZERO,
         }
     }
-    /// A wait is over; `spun`: by something that a spin found. A trial that found something is worth more than all sleeps before it.
-    fn waited(&mut self, time: Nanoseconds, spun: bool, longest: Nanoseconds) {
-        let sample = time.0.min(longest.0.saturating_mul(LONGEST_SAMPLE));
-        self.mean = if self.trial && spun { time } else { Nanoseconds(self.mean.0.saturating_mul(7).saturating_add(sample) / 8) };
+    /// A wait is over. A trial that found something is worth more than all sleeps before it; a spin on a core that others need is not tried again soon.
+    fn waited(&mut self, time: Nanoseconds, spun: Spun, longest: Nanoseconds) {
+        let most = longest.0.saturating_mul(LONGEST_SAMPLE);
+        self.mean = match spun {
+            Spun::Found if self.trial => time,
+            Spun::Crowded => Nanoseconds(most),
+            _ => Nanoseconds(self.mean.0.saturating_mul(7).saturating_add(time.0.min(most)) / 8),
+        };
+        self.trial_after = match spun {
+            Spun::Found => TRIAL,
+            Spun::Crowded => (self.trial_after * 2).min(RAREST_TRIAL),
+            Spun::Nothing => self.trial_after,
+        };
     }
 }
 
@@ -158,13 +179,13 @@ impl Nic {
                 }
             }
             Wait::Poll => {
-                self.spin(until);
+                self.spin(until, Nanoseconds::FOREVER);
             }
             Wait::Adaptive { longest } => {
                 let begin = self.bus.now();
                 let budget = self.waiting.spin.budget(longest);
-                let spun = self.spin((begin + budget).min(until));
-                if !spun {
+                let spun = self.spin((begin + budget).min(until), longest);
+                if spun != Spun::Found && !self.look() {
                     self.sleep(until)?;
                 }
                 let waited = self.bus.now() - begin;
@@ -179,16 +200,21 @@ impl Nic {
         self.events.ready() || self.raws.ready() || self.waiting.wake.woken.swap(false, Ordering::SeqCst)
     }
 
-    /// Looks until something is there (true) or the time has come.
-    fn spin(&self, until: Nanoseconds) -> bool {
+    /// Looks until something is there, the time has come, or a pause takes longer than it may.
+    fn spin(&self, until: Nanoseconds, longest_pause: Nanoseconds) -> Spun {
+        let mut now = self.bus.now();
         loop {
             if self.look() {
-                return true;
+                return Spun::Found;
             }
-            if self.bus.now() >= until {
-                return false;
+            if now >= until {
+                return Spun::Nothing;
             }
             self.bus.relax();
+            let before = std::mem::replace(&mut now, self.bus.now());
+            if now - before > longest_pause {
+                return Spun::Crowded;
+            }
         }
     }
 
