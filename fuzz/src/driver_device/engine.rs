@@ -9,6 +9,8 @@ use toe_contract::event::{self, Event, Kind};
 use toe_contract::register;
 use toe_wire::SeqNumber;
 
+/// The longest that a removal takes, in nanoseconds.
+const LONGEST_REMOVAL: u64 = 1_000_000_000;
 /// Bytes of a flow's ring.
 const RING: u32 = 1 << RING_LOG2;
 
@@ -38,6 +40,7 @@ pub(super) struct Flow {
     pub(super) active: bool,
     /// REMOVE has come, and REMOVED has not gone.
     removing: bool,
+    removed_by: u64,
     armed: bool,
     dirty: bool,
     staged: Staged,
@@ -182,7 +185,7 @@ impl Inside {
     }
 
     fn flow_command(&mut self, n: usize, opcode: Opcode, c: &Command) {
-        let (honest, flow) = (!self.lied, &mut self.flows[n]);
+        let (honest, now, flow) = (!self.lied, self.now, &mut self.flows[n]);
         let value = |piece| (c.get(piece) & 0xffff_ffff) as u32;
         match opcode {
             Opcode::Send => {
@@ -207,7 +210,7 @@ impl Inside {
                     flow.snd_nxt = from;
                 }
             }
-            Opcode::Remove => (flow.active, flow.removing) = (false, true),
+            Opcode::Remove => (flow.active, flow.removing, flow.removed_by) = (false, true, now + LONGEST_REMOVAL),
             _ => {}
         }
         if c.flags() & command::REARM != 0 {
@@ -226,7 +229,14 @@ impl Inside {
         }
     }
 
-    /// The flow that was to be removed first is.
+    /// An honest device does not put removals off for ever.
+    pub(super) fn remove_overdue(&mut self) {
+        if self.flows.iter().any(|flow| flow.removing && flow.removed_by <= self.now) {
+            self.remove();
+        }
+    }
+
+    /// A flow that was to be removed is.
     pub(super) fn remove(&mut self) {
         let Some(n) = self.flows.iter().position(|flow| flow.removing) else { return };
         if self.event_room() {

@@ -229,7 +229,9 @@ impl Puppet {
     }
 
     pub(super) fn begin_step(&self) {
-        self.inside().calls = 0;
+        let mut inside = self.inside();
+        inside.calls = 0;
+        inside.remove_overdue();
     }
 
     pub(super) fn pass(&self, time: Nanoseconds) {
