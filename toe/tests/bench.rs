@@ -53,3 +53,28 @@ fn cycles_are_the_same_at_every_run() {
         }
     }
 }
+
+/// `toe bench driver`: every transport and way to wait, in the table and in the JSON. How long anything takes is nobody's failure.
+#[test]
+fn the_driver_is_measured_over_every_transport() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let json = folder.path().join("driver.json");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_toe"));
+    let output = command.args(["bench", "driver", "--rounds", "3", "--seconds", "0.05", "--json"]).arg(&json).output().expect("it starts");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
+    let figures: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(json).expect("it has been written")).expect("an array");
+    let value = |name: &str| figures.iter().find(|f| f["name"] == name).unwrap_or_else(|| panic!("{name} is missing:\n{printed}"))["value"].clone();
+    for transport in ["sim", "vfio_user_trapped", "vfio_user_mapped"] {
+        for what in
+            ["submit", "doorbell", "event", "batch_1", "batch_64", "command_to_event_interrupt", "requests_interrupt", "requests_poll", "requests_adaptive"]
+        {
+            let value = value(&format!("{transport}_{what}"));
+            assert!(value.as_f64().is_some_and(|v| v > 0.0), "{transport}_{what}: {value}");
+        }
+    }
+    for figure in &figures {
+        assert!(printed.contains(&format!("| {} ", figure["name"].as_str().expect("a name"))), "{figure} is not in the table:\n{printed}");
+    }
+    assert!(value("doorbell_trapped_by_mapped").is_f64());
+}

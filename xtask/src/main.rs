@@ -42,7 +42,7 @@ enum Command {
     Soak(soak::Arguments),
     /// Looks for inputs that a target in fuzz/ cannot stand; keeps those that led to new places
     Fuzz(fuzz::Arguments),
-    /// Measures the engine; prints a table and writes JSON
+    /// Measures the engine, or with `driver` what the driver costs over each transport; prints a table and writes JSON
     #[command(disable_help_flag = true)]
     Bench {
         /// Passed on to `toe bench` (see `cargo xtask bench --help`)
@@ -62,7 +62,10 @@ fn main() -> ExitCode {
         Command::Synth(arguments) => setup::ensure(setup::BUILD).and_then(|()| synth::run(&arguments)),
         Command::Soak(arguments) => setup::ensure(setup::TEST).and_then(|()| soak::run(&arguments)),
         Command::Fuzz(arguments) => setup::ensure(setup::FUZZ).and_then(|()| fuzz::run(&arguments)),
-        Command::Bench { arguments } => setup::ensure(setup::BUILD).and_then(|()| run::toe("bench", &arguments)),
+        Command::Bench { arguments } => {
+            let needs = if run::wants_model(&arguments) { &[] } else { setup::BUILD };
+            setup::ensure(needs).and_then(|()| run::toe("bench", &arguments))
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

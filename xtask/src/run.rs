@@ -34,7 +34,9 @@ pub(crate) fn toe(command: &str, arguments: &[String]) -> Result<()> {
     step(command, cargo().args(["run", "--quiet", "--package", "toe"]).args(features).args(["--", command]).args(arguments))
 }
 
-/// Whether the arguments of a command ask for the model.
+/// Whether the arguments of a command ask for the model, or for `bench driver`, which has no other engine.
 pub(crate) fn wants_model(arguments: &[String]) -> bool {
-    arguments.iter().any(|a| a == "--engine=model") || arguments.windows(2).any(|w| w[0] == "--engine" && w[1] == "model")
+    arguments.first().is_some_and(|a| a == "driver")
+        || arguments.iter().any(|a| a == "--engine=model")
+        || arguments.windows(2).any(|w| w[0] == "--engine" && w[1] == "model")
 }

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "rtl")]
 mod cycles;
+mod driver;
 mod figure;
 mod load;
 mod speed;
@@ -14,7 +15,10 @@ use std::time::Duration;
 
 /// Measures the engine and its simulation, prints a table, and writes JSON. Figures in cycles are the same at every run
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Writes the figures as JSON: an array of {name, value, unit, target, holds}
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -29,6 +33,13 @@ pub(crate) struct Arguments {
     cycles_only: bool,
 }
 
+/// What else there is to measure.
+#[derive(clap::Subcommand)]
+enum What {
+    /// Measures the driver over each transport: commands, doorbells, events, interrupts, requests a second
+    Driver(driver::Arguments),
+}
+
 /// Where the table of a document is.
 const BEGIN: &str = "<!-- figures: begin -->";
 const END: &str = "<!-- figures: end -->";
@@ -38,6 +49,9 @@ const END: &str = "<!-- figures: end -->";
 /// # Errors
 /// The engine lost or spoiled something, or a file cannot be written. A target that does not hold is no error.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(What::Driver(arguments)) = &arguments.what {
+        return driver::run(arguments);
+    }
     let bar = ProgressBar::new_spinner();
     if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed:>4} {wide_msg}") {
         bar.set_style(style);
