@@ -57,7 +57,7 @@ fn main() -> ExitCode {
             let needs = if run::wants_model(&arguments) { setup::MODEL_DEMO } else { setup::DEMO };
             setup::ensure(needs).and_then(|()| run::toe("demo", &arguments))
         }
-        Command::Test(arguments) => setup::ensure(setup::TEST).and_then(|()| test::run(&arguments)),
+        Command::Test(arguments) => setup::ensure(setup::TEST).and_then(|()| setup::ensure(setup::GUEST)).and_then(|()| test::run(&arguments)),
         Command::TestVfio(arguments) => setup::ensure(setup::GUEST).and_then(|()| test_vfio::run(&arguments)),
         Command::Synth(arguments) => setup::ensure(setup::BUILD).and_then(|()| synth::run(&arguments)),
         Command::Soak(arguments) => setup::ensure(setup::TEST).and_then(|()| soak::run(&arguments)),

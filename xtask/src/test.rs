@@ -1,6 +1,7 @@
 //! `cargo xtask test`: what CI runs.
 
 use crate::run::{cargo, step, toe};
+use crate::test_vfio;
 use anyhow::{bail, Context, Result};
 use std::fs;
 use std::path::Path;
@@ -17,7 +18,7 @@ pub(crate) struct Arguments {
 const WITHOUT_ENGINE: &[&str] = &["parts", "table"];
 
 /// Format, lints, every test; then the host's tests again with the hardware under them, those against the kernel once more with the hardware in a
-/// process of its own behind vfio-user, and the demonstration.
+/// process of its own behind vfio-user, the demonstration, and the driver over the kernel's VFIO in a guest.
 ///
 /// # Errors
 /// The first step that fails.
@@ -34,6 +35,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let title = "the tests against the Linux kernel, the hardware in a process of its own behind vfio-user";
         step(title, host_tests(&linux).env("TOE_ENGINE", "rtl").env("TOE_DEVICE", "vfio-user"))?;
         toe("demo", &[])?;
+        test_vfio::run(&test_vfio::Arguments::whole())?;
     }
     Ok(())
 }

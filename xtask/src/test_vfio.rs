@@ -24,6 +24,13 @@ pub(crate) struct Arguments {
     refresh: bool,
 }
 
+impl Arguments {
+    /// Every case, over the hardware.
+    pub(crate) fn whole() -> Arguments {
+        Arguments { only: Vec::new(), engine: "rtl".into(), shell: false, refresh: false }
+    }
+}
+
 /// Fetches what is missing, boots the guest, runs the cases.
 ///
 /// # Errors
