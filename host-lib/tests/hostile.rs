@@ -19,7 +19,7 @@ use toe_host_lib::StackError;
 use toe_wire::{build_tcp_frame, EtherType, EthernetRepr, IpProtocol, Ipv4Repr, MacAddr, SeqNumber, TcpFlags, TcpSegment};
 
 /// How long the driver waits for a device in these tests.
-const DEADLINE: Nanoseconds = Nanoseconds::from_millis(50);
+const DEADLINE: Nanoseconds = Nanoseconds::from_millis(1);
 /// One look at the device, with the time that polling it takes here.
 const LOOK: Nanoseconds = Nanoseconds(CHECK_INTERVAL.0 + 2_000_000);
 

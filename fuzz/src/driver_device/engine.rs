@@ -370,7 +370,7 @@ impl Inside {
         let global = register::GLOBAL.iter().map(|r| r.offset);
         let all: Vec<u32> = global.chain(register::CONTEXT.iter().map(|r| register::CONTEXTS + r.offset)).collect();
         let offset = all[usize::from(input.u8()) % all.len()];
-        let keep = if input.u8() % 2 == 0 { u32::MAX } else { 0 };
+        let keep = if input.u8().is_multiple_of(2) { u32::MAX } else { 0 };
         self.wrong.push((offset, keep, input.u32(), input.u8()));
     }
 }
