@@ -25,8 +25,10 @@ fn qemu(folder: &Path, system: &System, initramfs: &Path, append: &str) -> Comma
     // Patience: a hardware description in a simulator answers late on a busy machine, and a late answer ends the connection for good.
     let function = serde_json::json!({ "driver": "vfio-user-pci", "bus": "rp0", "socket": socket, "x-msg-timeout": 60_000 });
     qemu.arg("-device").arg(function.to_string());
-    // On a busy machine the timer comes too late for the kernel's check of it, which is taken for an IO-APIC that does not work.
-    let kernel = "console=ttyS0 panic=-1 no_timer_check intel_iommu=on iommu=nopt mitigations=off loglevel=3 hugepages=64";
+    // On a busy machine the timer comes too late for the kernel's check of it, which is taken for an IO-APIC that does not work, and an emulated
+    // processor may stand still for longer than the kernel's watchdogs allow.
+    let kernel =
+        "console=ttyS0 panic=-1 no_timer_check nowatchdog rcupdate.rcu_cpu_stall_suppress=1 intel_iommu=on iommu=nopt mitigations=off loglevel=3 hugepages=64";
     qemu.arg("-kernel").arg(&system.kernel).arg("-initrd").arg(initramfs).args(["-append", &format!("{kernel} {append}")]);
     qemu
 }
