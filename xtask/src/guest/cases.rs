@@ -38,6 +38,7 @@ const CASES: &[(&str, Case)] = &[
     ("killed with -9 in mid-transfer, and started again", faults::killed),
     ("FLR in mid-transfer, and started again", faults::function_reset),
     ("unbind and rebind", binding::rebinds),
+    ("what the driver costs here is measured", traffic::costs),
     ("the kernel has nothing to complain of", faults::kernel_is_content),
 ];
 
@@ -99,10 +100,15 @@ impl Scene {
 
     /// Starts `toe serve` for the files of /srv in the guest: its process number.
     fn serve(&mut self) -> Result<u32> {
+        self.serve_with("")
+    }
+
+    /// The same with further options.
+    fn serve_with(&mut self, options: &str) -> Result<u32> {
         let bdf = self.bound()?;
         self.guest.ok("[ -f /srv/big.bin ] || dd if=/dev/urandom of=/srv/big.bin bs=1M count=10 2>/dev/null; echo small >/srv/small.txt")?;
         self.guest.ok("rm -f /tmp/serve.log")?;
-        let serve = format!("toe serve --device vfio:{bdf} --addr {GUEST}/24 --msl 1 --control {CONTROL} /srv");
+        let serve = format!("toe serve --device vfio:{bdf} --addr {GUEST}/24 --msl 1 --control {CONTROL} {options} /srv");
         let pid = self.guest.ok(&format!("{serve} </dev/null >/tmp/serve.log 2>&1 & echo $!"))?.parse().context("a process number")?;
         let wait = format!("until grep -q 'serving /srv' /tmp/serve.log; do kill -0 {pid} || break; usleep 50000; done; cat /tmp/serve.log");
         let said = self.guest.ok(&wait)?;

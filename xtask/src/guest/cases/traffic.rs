@@ -6,7 +6,7 @@ use anyhow::{ensure, Context, Result};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What 10 MiB may take, on a busy machine without KVM.
 const LONG: Duration = Duration::from_secs(300);
@@ -93,4 +93,36 @@ pub(super) fn huge_pages(scene: &mut Scene) -> Result<()> {
     let after: u32 = scene.guest.run(free, SHORT)?.text.parse()?;
     ensure!(after == before, "free huge pages: {before} before, {after} after");
     Ok(())
+}
+
+/// Requests that one connection carries, one after the other.
+const REQUESTS: u32 = 100;
+
+/// All transports on one machine, so that their figures can be compared, and requests a second to the host's kernel; kept beside the logs.
+pub(super) fn costs(scene: &mut Scene) -> Result<()> {
+    let bdf = scene.bound()?;
+    let said = scene.guest.run(&format!("toe bench driver --device vfio:{bdf} --rounds 20 --seconds 0.2 --json /tmp/costs.json"), LONG)?;
+    ensure!(said.status == 0, "toe bench driver ended with {}: {}", said.status, said.text);
+    for name in ["device_doorbell", "device_register_read", "vfio_user_trapped_doorbell"] {
+        ensure!(said.text.contains(name), "no row {name} in: {}", said.text);
+    }
+    let written = scene.guest.ok("wc -c </tmp/costs.json")?;
+    ensure!(written.trim().parse::<u32>().is_ok_and(|bytes| bytes > 100), "the JSON has {written} bytes");
+    let mut text = said.text;
+    for wait in ["interrupt", "poll", "adaptive"] {
+        let pid = scene.serve_with(&format!("--wait {wait}"))?;
+        let (mut curl, _) = curl(scene, &format!("small.txt?[1-{REQUESTS}]"), &["--write-out", "%{num_connects} "]);
+        let begin = Instant::now();
+        let output = curl.output().context("curl could not be started")?;
+        let rate = f64::from(REQUESTS) / begin.elapsed().as_secs_f64();
+        let connects = String::from_utf8_lossy(&output.stdout).split_whitespace().filter(|n| *n != "0").count();
+        ensure!(
+            output.status.success() && connects == 1,
+            "{REQUESTS} requests took {connects} connections: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        text += &format!("HTTP requests of one connection from the host, --wait {wait}: {rate:.0} requests/s\n");
+        scene.stop(pid, "TERM")?;
+    }
+    fs::write(scene.folder.join("costs.txt"), text).context("costs.txt")
 }
