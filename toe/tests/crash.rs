@@ -6,20 +6,13 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use scene::{Scene, PATIENCE};
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
-use toe_sim::command::{run, Running};
+use toe_sim::command::{Running, Signal};
 
 /// Times that the server is killed.
 const KILLS: u32 = 6;
 /// Words of the file: more than goes over in the time that a server lives.
 const WORDS: u32 = 4 << 20;
-
-fn kill(id: u32) {
-    let mut kill = Command::new("kill");
-    kill.args(["-KILL", &id.to_string()]);
-    run(kill, PATIENCE).expect("kill");
-}
 
 /// What the device's process holds of memory for DMA, and its own doorbells: descriptors and mappings.
 fn memory(device: u32) -> usize {
@@ -62,7 +55,7 @@ fn killed_servers(doorbells: &str) {
         assert!(memory(device) > idle, "the device has the memory of a server that works");
         std::thread::sleep(Duration::from_micros(random.random_range(0..40_000)));
         assert!(!curl.has_ended(), "round {round}: the transfer was over before the server could be killed");
-        kill(server.id());
+        server.signal(Signal::KILL).expect("it runs");
         let ended = server.finish(PATIENCE).expect("it is dead");
         assert!(!ended.status.success());
         wait_until("the device keeps memory of a dead client", || memory(device) == idle);
@@ -93,7 +86,7 @@ fn a_killed_device_ends_the_server_with_the_reason() {
     let server = scene.serve();
     let curl = begin(&scene);
     let begin = Instant::now();
-    kill(scene.device.id());
+    scene.device.signal(Signal::KILL).expect("it runs");
     let ended = server.finish(PATIENCE).expect("it ends by itself");
     assert!(begin.elapsed() < Duration::from_secs(10), "it took {:?}", begin.elapsed());
     assert!(!ended.status.success());

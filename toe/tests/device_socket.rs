@@ -4,7 +4,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use toe_sim::command::{run, Running};
+use toe_sim::command::{Running, Signal};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -28,7 +28,7 @@ fn connect(path: &Path) -> UnixStream {
 
 #[test]
 fn each_signal_ends_it_well_with_a_client_or_without() {
-    for (signal, client) in [("-INT", true), ("-TERM", false)] {
+    for (signal, client) in [(Signal::INT, true), (Signal::TERM, false)] {
         let folder = tempfile::tempdir().expect("a folder");
         let socket = folder.path().join("socket");
         // What a predecessor has left.
@@ -38,9 +38,7 @@ fn each_signal_ends_it_well_with_a_client_or_without() {
         if !client {
             drop(stream);
         }
-        let mut kill = Command::new("kill");
-        kill.args([signal, &running.id().to_string()]);
-        run(kill, PATIENCE).expect("kill");
+        running.signal(signal).expect("it runs");
         let finished = running.finish(PATIENCE).expect("it ends").success().expect("and well");
         assert!(finished.stderr.contains("listening on") && !socket.exists(), "{}", finished.stderr);
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use toe_sim::command::{run, Running};
+use toe_sim::command::{run, Running, Signal};
 use toe_sim::netns::Namespace;
 
 pub const TOE: &str = env!("CARGO_BIN_EXE_toe");
@@ -90,17 +90,10 @@ impl Scene {
 
     /// Ends the device with SIGTERM; it has removed its socket and says that all was well.
     pub fn end(self) -> String {
-        let id = self.device.id();
-        run(terminate(id), PATIENCE).expect("kill");
+        self.device.signal(Signal::TERM).expect("it runs");
         let socket = self.at("socket");
         let finished = self.device.finish(PATIENCE).and_then(toe_sim::command::Finished::success).expect("it ends well");
         assert!(!socket.exists(), "the socket's file has been removed");
         finished.stderr
     }
-}
-
-pub fn terminate(id: u32) -> Command {
-    let mut kill = Command::new("kill");
-    kill.args(["-TERM", &id.to_string()]);
-    kill
 }
