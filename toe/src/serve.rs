@@ -44,8 +44,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     let machine = arguments.network.join()?;
     let handle = machine.handle()?;
-    let control = ss::answer(&arguments.control, &handle)?;
     let listener = TcpListener::bind(&handle, arguments.port)?;
+    // Behind the listener: who sees the control socket can connect.
+    let control = ss::answer(&arguments.control, &handle)?;
     eprintln!(
         "serving {} at http://{}:{}/ (device: {}); `toe ss --control {}` lists the sockets",
         arguments.folder.display(),

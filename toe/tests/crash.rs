@@ -36,8 +36,10 @@ fn begin(scene: &Scene) -> Running {
     let _ = std::fs::remove_file(&out);
     let mut curl = scene.namespace.command("curl").expect("a command");
     curl.args(["--silent", "--limit-rate", "20M", "--max-time", "50", "--output"]).arg(&out).arg("http://192.0.2.2/file.bin");
-    let curl = Running::start(curl).expect("curl starts");
-    wait_until("the transfer does not begin", || Path::new(&out).metadata().is_ok_and(|file| file.len() > 0));
+    let mut curl = Running::start(curl).expect("curl starts");
+    let begun = || Path::new(&out).metadata().is_ok_and(|file| file.len() > 0);
+    wait_until("the transfer does not begin", || begun() || curl.has_ended());
+    assert!(begun(), "the transfer has not begun: {:?}", curl.finish(PATIENCE));
     curl
 }
 

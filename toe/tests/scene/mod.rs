@@ -71,6 +71,8 @@ impl Scene {
     pub fn serve(&self) -> Running {
         let mut serve = self.toe("serve");
         let control = self.at("control");
+        // One that was killed has left its socket behind.
+        let _ = std::fs::remove_file(&control);
         serve.arg("--control").arg(&control).arg(self.at("files"));
         let running = Running::start(serve).expect("it starts");
         wait_for(&control);
