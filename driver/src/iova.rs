@@ -14,6 +14,9 @@ impl fmt::Display for Iova {
     }
 }
 
+/// Where bus addresses are looked for if nobody tells: below and above the interrupt window, 39 bits wide, as the narrowest IOMMU.
+pub(crate) const RANGES: [RangeInclusive<u64>; 2] = [0x10_0000..=0xfedf_ffff, 0x1_0000_0000..=0x7f_ffff_ffff];
+
 /// Gives out aligned ranges of bus addresses, lowest first, and takes them back.
 #[derive(Debug)]
 pub struct IovaAllocator {

@@ -13,7 +13,6 @@ use rustix::fs::{fcntl_get_seals, fstatfs, FsWord, SealFlags};
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::sync::atomic::{fence, Ordering};
 use std::time::{Duration, Instant};
 use toe_contract::register::BAR_SIZE;
 use toe_vfio_user::client::{Client, ClientError};
@@ -110,8 +109,8 @@ fn stays(file: &File) -> bool {
 impl Bus for VfioUserBus {
     fn read32(&self, offset: u32) -> Result<u32, BusError> {
         check(offset)?;
-        if let Some(register) = self.windows.register(offset) {
-            return Ok(u32::from_le(register.load(Ordering::Acquire)));
+        if let Some(value) = self.windows.read(offset) {
+            return Ok(value);
         }
         let mut bytes = [0; 4];
         self.client.region_read(VFIO_PCI_BAR0_REGION_INDEX, offset.into(), &mut bytes).map_err(|e| error("reading a register", e))?;
@@ -119,9 +118,7 @@ impl Bus for VfioUserBus {
     }
     fn write32(&self, offset: u32, value: u32) -> Result<(), BusError> {
         check(offset)?;
-        fence(Ordering::SeqCst);
-        if let Some(register) = self.windows.register(offset) {
-            register.store(value.to_le(), Ordering::Release);
+        if self.windows.write(offset, value) {
             return Ok(());
         }
         let (bar, bytes) = (VFIO_PCI_BAR0_REGION_INDEX, value.to_le_bytes());
@@ -140,7 +137,7 @@ impl Bus for VfioUserBus {
         })
     }
     fn iova_ranges(&self) -> Vec<RangeInclusive<u64>> {
-        vec![0x10_0000..=0xfedf_ffff, 0x1_0000_0000..=0x7f_ffff_ffff]
+        crate::iova::RANGES.to_vec()
     }
     fn reset(&self) -> Result<(), BusError> {
         self.client.reset().map_err(|e| error("reset", e))?;

@@ -3,7 +3,7 @@
 use crate::bus::BusError;
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{fence, AtomicU32, Ordering};
 use toe_contract::register::BAR_SIZE;
 
 /// The parts of BAR 0 that could be mapped.
@@ -36,8 +36,19 @@ impl Windows {
         self.0.is_empty()
     }
 
+    /// Reads a register (acquire), if it lies in one of them.
+    pub(crate) fn read(&self, offset: u32) -> Option<u32> {
+        Some(u32::from_le(self.register(offset)?.load(Ordering::Acquire)))
+    }
+
+    /// Writes a register, after everything this thread wrote to DMA memory before; false if it lies in none of them.
+    pub(crate) fn write(&self, offset: u32, value: u32) -> bool {
+        fence(Ordering::SeqCst);
+        self.register(offset).map(|register| register.store(value.to_le(), Ordering::Release)).is_some()
+    }
+
     /// The register at that offset (a multiple of 4), if it lies in one of them.
-    pub(crate) fn register(&self, offset: u32) -> Option<&AtomicU32> {
+    fn register(&self, offset: u32) -> Option<&AtomicU32> {
         let at = |w: &Window| offset.checked_sub(w.offset).map(|at| at as usize).filter(|at| at + 4 <= w.map.len());
         let (window, at) = self.0.iter().find_map(|w| at(w).map(|at| (w, at)))?;
         let register = window.map.as_mut_ptr().wrapping_add(at).cast::<u32>();

@@ -14,7 +14,6 @@ use crate::{Iova, Memory, Nanoseconds};
 use core::ops::RangeInclusive;
 use std::fs::File;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::sync::atomic::{fence, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
 use toe_contract::register::BAR_SIZE;
@@ -37,9 +36,6 @@ pub struct VfioBus {
     bdf: String,
 }
 
-/// Where bus addresses are looked for if the kernel does not tell: below and above the interrupt window, 39 bits wide, as the narrowest IOMMU.
-const RANGES: [RangeInclusive<u64>; 2] = [0x10_0000..=0xfedf_ffff, 0x1_0000_0000..=0x7f_ffff_ffff];
-
 impl VfioBus {
     /// Opens the function with that address (`0000:01:00.0`), which must be bound to `vfio-pci`, by its group.
     ///
@@ -50,7 +46,7 @@ impl VfioBus {
         let group = sysfs.openable(bdf)?;
         let container = Arc::new(VfioContainer::new(None).map_err(vfio("opening the VFIO container", bdf))?);
         let device = VfioDevice::new(&sysfs.folder(bdf)?, container.clone(), true).map_err(vfio("opening the VFIO device", bdf))?;
-        let ranges = kernel::iova_ranges(&*container).map_err(asking_for_ranges)?.unwrap_or_else(|| RANGES.to_vec());
+        let ranges = kernel::iova_ranges(&*container).map_err(asking_for_ranges)?.unwrap_or_else(|| crate::iova::RANGES.to_vec());
         tracing::info!(bdf, group, ?ranges, "VFIO device open");
         VfioBus::over(bdf, device, container, ranges)
     }
@@ -134,8 +130,8 @@ fn map_bar(device: &VfioDevice) -> Result<Windows, BusError> {
 impl Bus for VfioBus {
     fn read32(&self, offset: u32) -> Result<u32, BusError> {
         check(offset)?;
-        if let Some(register) = self.windows.register(offset) {
-            return Ok(u32::from_le(register.load(Ordering::Acquire)));
+        if let Some(value) = self.windows.read(offset) {
+            return Ok(value);
         }
         let mut bytes = [0; 4];
         self.region(VFIO_PCI_BAR0_REGION_INDEX, offset.into(), &mut bytes, false)?;
@@ -143,9 +139,7 @@ impl Bus for VfioBus {
     }
     fn write32(&self, offset: u32, value: u32) -> Result<(), BusError> {
         check(offset)?;
-        fence(Ordering::SeqCst);
-        if let Some(register) = self.windows.register(offset) {
-            register.store(value.to_le(), Ordering::Release);
+        if self.windows.write(offset, value) {
             return Ok(());
         }
         self.region(VFIO_PCI_BAR0_REGION_INDEX, offset.into(), &mut value.to_le_bytes(), true)
